@@ -1,0 +1,1 @@
+"""Shared foundations: slot names, checks, records, settings, randomness. Imports nothing else of the package."""

@@ -1,0 +1,90 @@
+"""Every AnnData slot name of the package, each spelled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_METHOD = "eregulon"
+
+
+@dataclass(frozen=True, slots=True)
+class GrnKeys:
+    """Slots of one network in the RNA AnnData (and two in the ATAC one), derived from one base name."""
+
+    base: str = "grn"
+
+    @classmethod
+    def for_method(cls, method: str, key_added: str | None = None) -> GrnKeys:
+        """Give another method its own base name, so that two methods never overwrite each other."""
+        if key_added is not None:
+            return cls(key_added)
+        return cls() if method == DEFAULT_METHOD else cls(f"grn_{method}")
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+    @property
+    def varp(self) -> str:
+        return self.base
+
+    @property
+    def group(self) -> str:
+        return f"{self.base}_group"
+
+    @property
+    def auc(self) -> str:
+        return f"{self.base}_auc"
+
+    @property
+    def active(self) -> str:
+        return f"{self.base}_active"
+
+    @property
+    def auc_region(self) -> str:
+        return f"{self.base}_auc_region"
+
+    @property
+    def active_region(self) -> str:
+        return f"{self.base}_active_region"
+
+    @property
+    def connectivities(self) -> str:
+        return f"{self.base}_connectivities"
+
+    @property
+    def distances(self) -> str:
+        return f"{self.base}_distances"
+
+    @property
+    def cells(self) -> str:
+        return f"{self.base}_cells"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKeys:
+    """Slots written by a fitted model."""
+
+    base: str = "grnformer"
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+    @property
+    def embedding(self) -> str:
+        return f"X_{self.base}"
+
+    @property
+    def genes(self) -> str:
+        return self.base
+
+    @property
+    def attention(self) -> str:
+        return f"{self.base}_attention"
+
+
+MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
+REGION_GENE = "region_gene"  # atac.uns: the search space
+METACELLS = "metacells"  # uns of a metacell object: how it was made
+TRUTH = "truth"  # uns of simulated data: the planted network

@@ -1,0 +1,63 @@
+"""The edge table: one schema for every method, checked once where it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+EVIDENCE = ("direct", "extended", "prior", "correlation", "none")
+
+# Names and dtypes of `uns["grn"]["edges"]`, one row per TF-region-gene link; missing numbers are NaN, missing text "".
+EDGE_COLUMNS: dict[str, str] = {
+    "tf": "category",
+    "region": "category",
+    "gene": "category",
+    "tf_gene_importance": "float32",
+    "tf_gene_rho": "float32",
+    "region_gene_importance": "float32",
+    "region_gene_rho": "float32",
+    "distance": "float32",
+    "motif_score": "float32",
+    "evidence": "category",
+    "sign": "int8",
+    "region_sign": "int8",
+    "support": "int16",
+    "fdr": "float32",
+    "score": "float32",
+    "eregulon": "category",
+}
+EDGE_DEFAULTS: dict[str, Any] = {"category": "", "float32": np.nan, "int8": 0, "int16": 0}
+EDGE_ORDER = ["tf", "eregulon", "gene", "region"]
+STATE_WORDS = {1: "open", -1: "closed"}
+SIGN_WORDS = {1: "act", -1: "rep"}
+
+
+def eregulon_name(tf: str, sign: int, region_sign: int) -> str:
+    """Name an eRegulon ``TF|act|open``; without regions ``TF|act``. "/" is replaced, because zarr refuses it."""
+    parts = [tf, SIGN_WORDS[sign]]
+    if region_sign:
+        parts.append(STATE_WORDS[region_sign])
+    return "|".join(parts).replace("/", "_")
+
+
+def edge_table(columns: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
+    """Complete, cast and sort the columns of an edge table.
+
+    Columns that are left out get their default; unknown columns are an error. Rows are sorted by TF, eRegulon, gene,
+    region, so that the table does not depend on the order of the input.
+    """
+    frame = pd.DataFrame(columns)
+    unknown = [name for name in frame.columns if name not in EDGE_COLUMNS]
+    if unknown:
+        msg = f"unknown edge columns {unknown}; the schema has {list(EDGE_COLUMNS)}."
+        raise KeyError(msg)
+    for name, dtype in EDGE_COLUMNS.items():
+        if name not in frame:
+            frame[name] = EDGE_DEFAULTS[dtype]
+    frame = frame.astype({name: "str" for name in EDGE_ORDER})
+    frame = frame.sort_values(EDGE_ORDER, kind="stable").reset_index(drop=True)
+    frame.index = frame.index.astype(str)
+    frame["evidence"] = pd.Categorical(frame["evidence"], categories=list(EVIDENCE))
+    return frame.astype({n: d for n, d in EDGE_COLUMNS.items() if n != "evidence"})[list(EDGE_COLUMNS)]

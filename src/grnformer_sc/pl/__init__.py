@@ -1,0 +1,5 @@
+"""Plots of results read through `get`; every function takes `ax` and returns axes."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

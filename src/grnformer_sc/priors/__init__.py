@@ -1,0 +1,5 @@
+"""Reference knowledge given by the user or shipped: gene positions, TFs, prior networks."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
