@@ -67,9 +67,14 @@ def need_unique(names: Sequence[str] | pd.Index, *, what: str) -> None:
         )
 
 
-def need_finite_nonnegative(x: sp.spmatrix | sp.sparray | np.ndarray, *, what: str) -> None:
+def stored_values(x: Any) -> np.ndarray:
+    """Values of a dense or sparse matrix that are held in memory."""
+    return np.asarray(x.data if sp.issparse(x) else x)
+
+
+def need_finite_nonnegative(x: Any, *, what: str) -> None:
     """Raise `ValueError` for NaN, infinite or negative (scaled) values."""
-    values = x.data if sp.issparse(x) else np.asarray(x)
+    values = stored_values(x)
     if values.size == 0:
         return
     low = values.min()
@@ -90,10 +95,10 @@ def need_finite_nonnegative(x: sp.spmatrix | sp.sparray | np.ndarray, *, what: s
         )
 
 
-def need_counts(x: sp.spmatrix | sp.sparray | np.ndarray, *, what: str, layer: str = "layer") -> None:
+def need_counts(x: Any, *, what: str, layer: str = "layer") -> None:
     """Raise `ValueError` unless all values are non-negative integers."""
     need_finite_nonnegative(x, what=what)
-    values = x.data if sp.issparse(x) else np.asarray(x)
+    values = stored_values(x)
     if values.size == 0 or np.issubdtype(values.dtype, np.integer):
         return
     if not np.array_equal(values, np.rint(values)):
@@ -106,7 +111,7 @@ def need_counts(x: sp.spmatrix | sp.sparray | np.ndarray, *, what: str, layer: s
         )
 
 
-def need_nonempty_rows(x: sp.spmatrix | sp.sparray, names: pd.Index, *, what: str) -> None:
+def need_nonempty_rows(x: Any, names: pd.Index, *, what: str) -> None:
     """Raise `ValueError` when rows are all zero."""
     empty = np.flatnonzero(np.asarray(x.sum(axis=1)).ravel() == 0)
     if empty.size:

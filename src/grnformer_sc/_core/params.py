@@ -15,8 +15,8 @@ SCHEMA = 1
 def freeze(value: Any) -> Any:
     """Turn a parameter into something every AnnData format can hold.
 
-    `None` becomes `"None"`-free text `""`, tuples and sets become lists, lists of mixed types become lists of text, keys
-    lose "/", numpy scalars become Python scalars, anything else becomes its `repr`.
+    `None` becomes the empty text, tuples and sets become arrays, lists of mixed types become text, keys lose "/", numpy
+    scalars become Python scalars, anything else becomes its `repr`.
     """
     if value is None:
         return ""
@@ -48,7 +48,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def recipe(step: str, params: Mapping[str, Any], *, inputs: Mapping[str, str], dropped: Mapping[str, int]) -> dict[str, Any]:
+def recipe(
+    step: str, params: Mapping[str, Any], *, inputs: Mapping[str, str], dropped: Mapping[str, int]
+) -> dict[str, Any]:
     """Everything needed to repeat a step: parameters, input slots, what was dropped, versions."""
     return {
         "schema": SCHEMA,

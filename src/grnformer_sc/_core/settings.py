@@ -24,8 +24,8 @@ def _default_cache() -> Path:
 class Settings(BaseSettings):
     """Settings of the package, validated on assignment.
 
-    Each can be given as an environment variable: ``GRS_N_JOBS``, ``GRS_MAX_MEMORY``, ``GRS_PROGRESS``, ``GRS_DATA_DIR``,
-    ``GRS_CACHE_DIR``, ``GRS_CHUNK_CELLS``.
+    Each can be given as an environment variable: ``GRS_N_JOBS``, ``GRS_MAX_MEMORY``, ``GRS_PROGRESS``,
+    ``GRS_DATA_DIR``, ``GRS_CACHE_DIR``, ``GRS_CHUNK_CELLS``.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     n_jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Threads of our own steps when `n_jobs=None` is passed."""
     max_memory: str = ""
-    """Upper limit of a step, such as "4GB"; empty means no limit. A step that would need more stops before it starts."""
+    """Upper limit of a step, such as "4GB"; empty means no limit. A step that needs more stops before it starts."""
     progress: bool = True
     """Show progress bars."""
     data_dir: Path | None = None

@@ -56,7 +56,7 @@ def edge_table(columns: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
     for name, dtype in EDGE_COLUMNS.items():
         if name not in frame:
             frame[name] = EDGE_DEFAULTS[dtype]
-    frame = frame.astype({name: "str" for name in EDGE_ORDER})
+    frame = frame.astype(dict.fromkeys(EDGE_ORDER, "str"))
     frame = frame.sort_values(EDGE_ORDER, kind="stable").reset_index(drop=True)
     frame.index = frame.index.astype(str)
     frame["evidence"] = pd.Categorical(frame["evidence"], categories=list(EVIDENCE))

@@ -1,0 +1,11 @@
+from .batch import Collator as Collator
+from .batch import TokenSpec as TokenSpec
+from .fields import CellData as CellData
+from .fields import read_cells as read_cells
+from .fields import read_network as read_network
+from .gates import NeighbourGate as NeighbourGate
+from .gates import Reference as Reference
+from .gates import StoredGate as StoredGate
+from .gates import resolve_gate as resolve_gate
+from .module import CellDataModule as CellDataModule
+from .module import split_cells as split_cells

@@ -1,0 +1,2 @@
+from ._link_regions import link_regions as link_regions
+from ._metacells import metacells as metacells

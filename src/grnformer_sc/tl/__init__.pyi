@@ -1,0 +1,4 @@
+from ._aucell import aucell as aucell
+from ._build_grn import build_grn as build_grn
+from ._cell_grn import cell_grn as cell_grn
+from ._fit import fit as fit

@@ -1,0 +1,157 @@
+"""From rows of a count matrix to a `CellBatch`: mask, size factor, bins, tokens and bits, for all cells at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from .._core.checks import fail, need_between
+from ..nn.batch import CellBatch
+from .fields import UNKNOWN, CellData
+from .gates import Gate, Reference
+from .visible import bin_values, hide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpec:
+    """How a cell becomes tokens.
+
+    Attributes
+    ----------
+    mask_ratio
+        Share of all measured genes that is masked, expressed or not.
+    max_tokens
+        Visible expressed genes per cell; beyond it a random subset.
+    max_queries
+        Masked genes per cell whose counts are predicted; beyond it a random subset.
+    n_bins
+        Bins of the visible values, bin 0 (not expressed) included.
+    """
+
+    mask_ratio: float = 0.25
+    max_tokens: int = 1024
+    max_queries: int = 128
+    n_bins: int = 51
+
+    def __post_init__(self) -> None:
+        need_between(self.mask_ratio, 0, 0.95, name="mask_ratio")
+        for name, low in (("max_tokens", 1), ("max_queries", 1), ("n_bins", 3)):
+            if getattr(self, name) < low:
+                raise fail(ValueError, f"{name} must be at least {low}.", f"{getattr(self, name)}.", "raise it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Collator:
+    """Builds the batches of one data set; everything that depends on training cells is fixed at birth.
+
+    Attributes
+    ----------
+    cells
+        The data.
+    gate
+        Source of the bits.
+    kept
+        Which eRegulon a group keeps.
+    rates
+        Share of each gene in all counts of the training cells.
+    mean_size
+        Mean total count of the training cells; `log_size` is relative to it.
+    spec
+        How a cell becomes tokens.
+    reference
+        Training cells, for the group of cells that carry no known label.
+    """
+
+    cells: CellData
+    gate: Gate
+    kept: Bool[np.ndarray, "groups eregulons"]
+    rates: Float64[np.ndarray, " genes"]
+    mean_size: float
+    spec: TokenSpec
+    reference: Reference
+
+    def __call__(
+        self, index: Int64[np.ndarray, " cells"], rng: np.random.Generator | None, *, mask: bool = True
+    ) -> CellBatch:
+        """Build the batch of the cells `index`; without `rng` genes get one fixed random order (same cell, same tokens)."""
+        rows = self.cells.counts[index]
+        keys = _keys(rows.shape, rng)
+        keys[:, ~self.cells.measured] = np.inf
+        masked, queries = choose_masked(keys, int(self.cells.measured.sum()), self.spec, mask=mask)
+        hidden = masked | ~self.cells.measured
+        visible = hide(rows, hidden, self.rates)
+        codes = self._codes(visible, index)
+        bits = self.gate.bits(visible, index) & self.kept[codes]
+        genes, values, padding = lay_out(visible.counts, keys, self.spec)
+        n_visible = genes.shape[1]
+        pad = [(0, 0), (0, queries.shape[1])]
+        genes = np.concatenate([genes, queries], axis=1)
+        masked_token = np.zeros(genes.shape, dtype=bool)
+        masked_token[:, n_visible:] = True
+        counts = np.zeros(genes.shape, dtype=np.float32)
+        counts[:, n_visible:] = np.take_along_axis(rows.toarray(), queries, axis=1)
+        return CellBatch(
+            genes=torch.from_numpy(genes),
+            values=torch.from_numpy(np.pad(values, pad)),
+            masked=torch.from_numpy(masked_token),
+            padding=torch.from_numpy(np.pad(padding, pad)),
+            counts=torch.from_numpy(counts),
+            log_size=torch.from_numpy(np.log(visible.size / self.mean_size).astype(np.float32)),
+            group=torch.from_numpy(codes),
+            bits=torch.from_numpy(bits),
+            visible=torch.from_numpy(visible.counts.toarray() > 0),
+        )
+
+    def _codes(self, visible, index: np.ndarray) -> Int64[np.ndarray, " cells"]:  # type: ignore[no-untyped-def]
+        codes = self.cells.codes[index]
+        lost = codes == UNKNOWN
+        if lost.any():
+            nearest = self.reference.find(visible, np.full(index.size, -1))
+            codes = np.where(lost, self.reference.groups(nearest), codes)
+        return codes
+
+
+def _keys(shape: tuple[int, int], rng: np.random.Generator | None) -> Float32[np.ndarray, "cells genes"]:
+    """One random key per cell and gene. All choices come from it, so none depends on which counts are zero."""
+    if rng is not None:
+        return rng.random(shape, dtype=np.float32)
+    fixed = np.random.default_rng(0).random(shape[1], dtype=np.float32)
+    return np.tile(fixed, (shape[0], 1))
+
+
+def choose_masked(
+    keys: Float32[np.ndarray, "cells genes"], n_measured: int, spec: TokenSpec, *, mask: bool
+) -> tuple[Bool[np.ndarray, "cells genes"], Int64[np.ndarray, "cells queries"]]:
+    """Mask the genes with the smallest keys; the first of them become queries (sorted by gene)."""
+    masked = np.zeros(keys.shape, dtype=bool)
+    n_masked = min(max(1, round(spec.mask_ratio * n_measured)), n_measured - 1)
+    if not mask or spec.mask_ratio == 0:
+        return masked, np.empty((keys.shape[0], 0), dtype=np.int64)
+    n_queries = min(n_masked, spec.max_queries)
+    order = np.argpartition(keys, [n_queries - 1, n_masked - 1], axis=1)
+    np.put_along_axis(masked, order[:, :n_masked], values=True, axis=1)
+    return masked, np.sort(order[:, :n_queries], axis=1)
+
+
+def lay_out(
+    counts: sp.csr_matrix, keys: Float32[np.ndarray, "cells genes"], spec: TokenSpec
+) -> tuple[Int64[np.ndarray, "cells tokens"], Float32[np.ndarray, "cells tokens"], Bool[np.ndarray, "cells tokens"]]:
+    """Lay the visible expressed genes of every cell out in a padded block (genes, binned values, padding)."""
+    n_cells = counts.shape[0]
+    values = bin_values(counts, spec.n_bins)
+    row = np.repeat(np.arange(n_cells), np.diff(counts.indptr))
+    order = np.lexsort((keys[row, counts.indices], row))
+    place = np.arange(row.size) - counts.indptr[row]  # position within the cell, in the order of the keys
+    keep = place < spec.max_tokens
+    chosen = np.sort(order[keep])  # back to gene order
+    row, gene, value = row[chosen], counts.indices[chosen], values[chosen]
+    per_cell = np.bincount(row, minlength=n_cells)
+    place = np.arange(row.size) - np.repeat(np.cumsum(per_cell) - per_cell, per_cell)
+    shape = n_cells, int(per_cell.max(initial=0))
+    genes, binned, padding = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32), np.ones(shape, dtype=bool)
+    genes[row, place], binned[row, place], padding[row, place] = gene, value, False
+    return genes, binned, padding

@@ -1,0 +1,142 @@
+"""What the model needs from an AnnData: counts, group labels, network and gate bits, aligned to the model's genes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Bool, Int64
+
+from .._core.checks import fail, listing, need_key
+from .._core.inputs import ALL_CELLS, read_counts
+from .._core.keys import GrnKeys
+from ..grn.network import Network
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN = -1  # code of a cell whose group the network does not know
+MIN_MATCHED = 0.5  # share of the model's genes that new data must hold
+
+
+@dataclass(frozen=True, slots=True)
+class CellData:
+    """Cells as arrays: counts in the model's gene order, group codes, and the bits the data came with.
+
+    `measured` is False for genes that the data does not hold; they are never visible and never masked targets.
+    """
+
+    counts: sp.csr_matrix
+    genes: pd.Index
+    cells: pd.Index
+    codes: Int64[np.ndarray, " cells"]
+    measured: Bool[np.ndarray, " genes"]
+    gene_bits: sp.csr_matrix | None = None
+    region_bits: sp.csr_matrix | None = None
+
+    @property
+    def n_cells(self) -> int:
+        return self.counts.shape[0]
+
+    @property
+    def n_genes(self) -> int:
+        return self.counts.shape[1]
+
+    def take(self, index: np.ndarray) -> CellData:
+        """Keep the named rows."""
+        bits = [None if part is None else part[index] for part in (self.gene_bits, self.region_bits)]
+        return CellData(
+            self.counts[index], self.genes, self.cells[index], self.codes[index], self.measured, bits[0], bits[1]
+        )
+
+
+def read_network(adata: AnnData, grn_key: str) -> Network:
+    """Read the network of `uns[grn_key]`; without one, say how to make it."""
+    need_key(
+        adata.uns, grn_key, where="adata.uns",
+        fix="run grs.tl.build_grn(mdata, groupby=...) first, name another network with grn_key=, "
+        "or train without a network (use_grn=False).",
+    )  # fmt: skip
+    return Network.from_uns(adata.uns[grn_key])
+
+
+def empty_network() -> Network:
+    """A network without links, with one group for all cells."""
+    edges = pd.DataFrame({name: pd.Series([], dtype=str) for name in ("tf", "region", "gene", "eregulon")})
+    eregulons = pd.DataFrame({"name": [], "tf": [], "sign": [], "region_sign": []})
+    groups = pd.DataFrame({"group": [], "eregulon": [], "kept": []})
+    return Network(edges, eregulons, groups, sp.csr_matrix((0, 1), dtype=bool), (ALL_CELLS,))
+
+
+def read_cells(
+    adata: AnnData, network: Network, *, layer: str | None, keys: GrnKeys, genes: pd.Index | None = None
+) -> CellData:
+    """Read counts, group codes and bits; with `genes` the columns are aligned to them and the loss is logged."""
+    counts = read_counts(adata, layer, what="RNA")
+    names = pd.Index(adata.var_names.astype(str))
+    measured = np.ones(names.size, dtype=bool)
+    if genes is not None and not genes.equals(names):
+        counts, measured = _align(counts, names, genes)
+        names = genes
+    return CellData(
+        counts=counts,
+        genes=names,
+        cells=pd.Index(adata.obs_names.astype(str)),
+        codes=_codes(adata, network, keys),
+        measured=measured,
+        gene_bits=_bits(adata, network, keys.active, keys.auc),
+        region_bits=_bits(adata, network, keys.active_region, keys.auc_region),
+    )
+
+
+def _align(counts: sp.csr_matrix, names: pd.Index, genes: pd.Index) -> tuple[sp.csr_matrix, np.ndarray]:
+    column = names.get_indexer(genes)
+    measured = column >= 0
+    if measured.mean() < MIN_MATCHED:
+        raise fail(
+            ValueError, f"the data must hold at least {MIN_MATCHED:.0%} of the model's {genes.size} genes.",
+            f"{int(measured.sum())} of them; the data names genes like {listing(names, 3)}, the model like "
+            f"{listing(genes, 3)}.",
+            "use the same species and gene identifiers as in training.",
+        )  # fmt: skip
+    logger.info(
+        "matched %d of the model's %d genes; %d genes of the data are not in the model",
+        measured.sum(), genes.size, names.size - measured.sum(),
+    )  # fmt: skip
+    pick = sp.csr_matrix(
+        (np.ones(measured.sum(), dtype=np.float32), (column[measured], np.flatnonzero(measured))),
+        shape=(names.size, genes.size),
+    )
+    out = sp.csr_matrix(counts @ pick)
+    out.sort_indices()
+    return out, measured
+
+
+def _codes(adata: AnnData, network: Network, keys: GrnKeys) -> np.ndarray:
+    if network.group_names == (ALL_CELLS,):
+        return np.zeros(adata.n_obs, dtype=np.int64)
+    if keys.group not in adata.obs:
+        return np.full(adata.n_obs, UNKNOWN, dtype=np.int64)
+    labels = adata.obs[keys.group].astype(str)
+    return pd.Index(network.group_names).get_indexer(labels).astype(np.int64)
+
+
+def _bits(adata: AnnData, network: Network, slot: str, auc: str) -> sp.csr_matrix | None:
+    if slot not in adata.obsm or not len(network.eregulons):
+        return None
+    bits = sp.csr_matrix(adata.obsm[slot], dtype=bool)
+    names = network.eregulons["name"].astype(str).to_numpy()
+    found = adata.obsm[auc].columns.astype(str).to_numpy() if hasattr(adata.obsm.get(auc), "columns") else names
+    if bits.shape[1] != names.size or not np.array_equal(found, names):
+        raise fail(
+            ValueError, f"adata.obsm[{slot!r}] must hold one column for each of the network's {names.size} eRegulons.",
+            f"{bits.shape[1]} columns of {listing(found, 3)}.",
+            "score the cells with this network: grs.tl.cell_grn(adata, net=...).",
+        )  # fmt: skip
+    return bits

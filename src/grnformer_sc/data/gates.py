@@ -1,0 +1,129 @@
+"""Gates: which eRegulons are on in a cell while some of its genes are masked.
+
+`"region"` reads accessibility and `"neighbour"` reads other cells; neither can see a masked count. `"gene"` are the
+cell's own bits (the paper's choice): they are computed from the counts that the model has to predict, so they leak.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float32, Int64
+
+from .._core.checks import fail, need_one_of
+from ..grn.embedding import log_normalise, pca_scores
+from .fields import CellData
+from .visible import VisibleCounts
+
+logger = logging.getLogger(__name__)
+
+GateName = Literal["auto", "region", "neighbour", "gene"]
+N_NEIGHBOURS = 15
+N_COMPONENTS = 30
+MAX_REFERENCE = 20_000  # cells that are searched; more cost time and change the majority of 15 little
+
+
+def resolve_gate(gate: GateName, cells: CellData) -> Literal["region", "neighbour", "gene"]:
+    """Choose the gate: region bits where they exist, else neighbours; the choice is logged."""
+    need_one_of(gate, ("auto", "region", "neighbour", "gene"), name="gate")
+    if gate == "auto":
+        gate = "neighbour" if cells.region_bits is None else "region"
+        logger.info("gate='auto': %s bits", gate)
+    wanted = cells.region_bits if gate == "region" else cells.gene_bits
+    if wanted is None:
+        made = "region bits (paired ATAC)" if gate == "region" else "gene bits"
+        raise fail(
+            KeyError, f"gate={gate!r} needs {made} of the cells.", "none in adata.obsm.",
+            "run grs.tl.build_grn (training cells) or grs.tl.cell_grn (new cells), or choose another gate.",
+        )  # fmt: skip
+    if gate == "gene":
+        logger.warning("gate='gene': the bits are computed from the masked counts themselves; the loss is flattered")
+    return gate
+
+
+class Gate(Protocol):
+    """Bits of the cells of a batch, before the rule of their group is applied."""
+
+    def bits(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Bool[np.ndarray, "cells eregulons"]:
+        """Bits of the cells whose visible counts are given; `index` are their rows in the data."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGate:
+    """Bits that were computed before: from accessibility, or (leaking) from the cell's own expression."""
+
+    stored: sp.csr_matrix
+
+    def bits(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Bool[np.ndarray, "cells eregulons"]:
+        """Look the bits up."""
+        return self.stored[index].toarray()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Training cells among which neighbours are found: fixed loadings, scores, gene bits and groups."""
+
+    loadings: Float32[np.ndarray, "comps genes"]
+    mean: Float32[np.ndarray, " genes"]
+    scores: Float32[np.ndarray, "reference comps"]
+    stored: sp.csr_matrix
+    codes: Int64[np.ndarray, " reference"]
+
+    @classmethod
+    def fit(cls, cells: CellData, *, seed: int) -> tuple[Reference, Int64[np.ndarray, " cells"]]:
+        """Fit loadings to training cells; also tells which reference row each training cell is (-1: none)."""
+        scores, loadings, mean = pca_scores(cells.counts, n_comps=N_COMPONENTS, seed=seed % 2**32)
+        rows = np.arange(cells.n_cells)
+        if rows.size > MAX_REFERENCE:
+            rows = np.sort(np.random.default_rng(seed).choice(rows.size, MAX_REFERENCE, replace=False))
+            logger.info("neighbours are searched among %d of %d training cells", rows.size, cells.n_cells)
+        position = np.full(cells.n_cells, -1, dtype=np.int64)
+        position[rows] = np.arange(rows.size)
+        bits = sp.csr_matrix((cells.n_cells, 0), dtype=bool) if cells.gene_bits is None else cells.gene_bits
+        return cls(loadings, mean, scores[rows], bits[rows], cells.codes[rows]), position
+
+    def find(
+        self, visible: VisibleCounts, self_row: Int64[np.ndarray, " cells"], k: int = N_NEIGHBOURS
+    ) -> Int64[np.ndarray, "cells neighbours"]:
+        """Nearest reference cells by what is visible; masked genes count as their mean, the cell itself is left out."""
+        x = log_normalise(visible.counts, size=visible.size)
+        shown = np.where(visible.hidden, np.float32(0), self.mean)
+        query = x @ self.loadings.T - shown @ self.loadings.T
+        distance = (self.scores**2).sum(axis=1) - 2 * query @ self.scores.T
+        own = np.flatnonzero(self_row >= 0)
+        distance[own, self_row[own]] = np.inf
+        k = min(k, self.scores.shape[0] - 1)
+        return np.argpartition(distance, k - 1, axis=1)[:, :k]
+
+    def vote(self, nearest: Int64[np.ndarray, "cells neighbours"]) -> Bool[np.ndarray, "cells eregulons"]:
+        """Bits that are on in more than half of the neighbours."""
+        n_cells, k = nearest.shape
+        member = sp.csr_matrix(
+            (np.ones(nearest.size, dtype=np.float32), nearest.ravel(), np.arange(0, nearest.size + 1, k)),
+            shape=(n_cells, self.scores.shape[0]),
+        )
+        return np.asarray((member @ self.stored.astype(np.float32)).toarray() > k / 2)
+
+    def groups(self, nearest: Int64[np.ndarray, "cells neighbours"]) -> Int64[np.ndarray, " cells"]:
+        """Most frequent group among the neighbours (the first of equals)."""
+        codes = self.codes[nearest]
+        votes = np.zeros((codes.shape[0], int(self.codes.max(initial=0)) + 1), dtype=np.int64)
+        np.add.at(votes, (np.arange(codes.shape[0])[:, None], np.maximum(codes, 0)), codes >= 0)
+        return votes.argmax(axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourGate:
+    """Bits by the majority of the nearest training cells, the cell itself left out."""
+
+    reference: Reference
+    self_row: Int64[np.ndarray, " cells"]
+
+    def bits(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Bool[np.ndarray, "cells eregulons"]:
+        """Find the neighbours by the visible counts and let them vote."""
+        return self.reference.vote(self.reference.find(visible, self.self_row[index]))

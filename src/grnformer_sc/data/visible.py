@@ -1,0 +1,79 @@
+"""What a masked cell still shows: its unmasked counts and the size factor that follows from them alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from .._core.checks import fail
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleCounts:
+    """Unmasked counts of a batch (CSR), which genes are hidden, and the total count expected without hiding.
+
+    `size` is the visible total divided by the share that the visible genes have of all counts in the training cells: an
+    estimate of the cell's total which no masked count can change.
+    """
+
+    counts: sp.csr_matrix
+    hidden: Bool[np.ndarray, "cells genes"]
+    size: Float64[np.ndarray, " cells"]
+
+
+def hide(
+    rows: sp.csr_matrix, hidden: Bool[np.ndarray, "cells genes"], rates: Float[np.ndarray, " genes"]
+) -> VisibleCounts:
+    """Remove the hidden counts of a batch and estimate the totals from what is left."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    keep = ~hidden[row, rows.indices]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(row[keep], minlength=rows.shape[0]))])
+    left = sp.csr_matrix((rows.data[keep], rows.indices[keep], indptr), shape=rows.shape)
+    share = rates.sum() - np.where(hidden, rates, 0.0).sum(axis=1)
+    total = np.asarray(left.sum(axis=1), dtype=np.float64).ravel()
+    size = np.divide(total, share, out=np.zeros_like(total), where=share > 0)
+    return VisibleCounts(left, hidden, np.maximum(size, 1.0))  # a cell that shows nothing counts as one molecule
+
+
+def gene_rates(counts: sp.csr_matrix) -> Float64[np.ndarray, " genes"]:
+    """Share of each gene in all counts (sums to 1); genes never seen get half a molecule, so that no rate is zero."""
+    total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+    if not total.any():
+        raise fail(ValueError, "training needs cells with counts.", "no counts.", "give another layer=.")
+    total = np.maximum(total, 0.5)
+    return total / total.sum()
+
+
+def group_rates(
+    counts: sp.csr_matrix, codes: Int64[np.ndarray, " cells"], n_groups: int, rates: Float64[np.ndarray, " genes"]
+) -> Float64[np.ndarray, "groups genes"]:
+    """Share of each gene per group, shrunk to the overall rates by one mean cell (so that no rate is zero)."""
+    known = codes >= 0
+    member = sp.csr_matrix((np.ones(known.sum()), (codes[known], np.flatnonzero(known))), (n_groups, codes.size))
+    sums = (member @ counts.astype(np.float64)).toarray()
+    prior = counts.sum() / max(counts.shape[0], 1)
+    return (sums + prior * rates) / (sums.sum(axis=1, keepdims=True) + prior)
+
+
+def bin_values(counts: sp.csr_matrix, n_bins: int) -> Float32[np.ndarray, " entries"]:
+    """Bin the counts of every cell by their rank among its visible expressed genes, 1 ... n_bins - 1 (scGPT's binning).
+
+    Equal counts share their mean rank, so that no seed is needed.
+    """
+    if counts.nnz == 0:
+        return np.empty(0, dtype=np.float32)
+    n_per_row = np.diff(counts.indptr)
+    row = np.repeat(np.arange(counts.shape[0]), n_per_row)
+    order = np.lexsort((counts.data, row))
+    value, owner = counts.data[order], row[order]
+    new = np.concatenate([[True], (value[1:] != value[:-1]) | (owner[1:] != owner[:-1])])
+    first = np.flatnonzero(new)
+    length = np.diff(np.append(first, value.size))
+    tied = np.cumsum(new) - 1
+    middle = (first + (length - 1) / 2)[tied] - counts.indptr[owner] + 0.5
+    quantile = np.empty(value.size)
+    quantile[order] = middle / n_per_row[owner]
+    return (1 + np.floor(quantile * (n_bins - 1))).astype(np.float32)

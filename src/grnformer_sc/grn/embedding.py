@@ -1,0 +1,76 @@
+"""Low-dimensional embeddings of sparse counts: principal components of RNA, latent semantic indexing of ATAC."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float
+from scipy.sparse.linalg import LinearOperator, svds
+from threadpoolctl import threadpool_limits
+
+SCALE = 1e4  # counts per cell after normalisation
+
+
+def log_normalise(counts: sp.csr_matrix, *, size: Float[np.ndarray, " cells"] | None = None) -> sp.csr_matrix:
+    """Counts per 10,000, log1p; zeros stay zeros and all-zero rows stay zero.
+
+    `size` gives the total of every row when it is not the row sum (for example of visible genes only).
+    """
+    total = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel() if size is None else size
+    factor = np.divide(SCALE, total, out=np.zeros_like(total), where=total > 0)
+    out = counts.astype(np.float32, copy=True)
+    out.data = np.log1p(out.data * np.repeat(factor, np.diff(out.indptr))).astype(np.float32)
+    return out
+
+
+def pca_scores(
+    counts: sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
+) -> tuple[Float[np.ndarray, "cells comps"], Float[np.ndarray, "comps genes"], Float[np.ndarray, " genes"]]:
+    """Principal components of log-normalised counts without a dense matrix.
+
+    Returns scores, loadings and gene means, so that ``(x - mean) @ loadings.T`` projects new cells. The
+    largest loading of every component is positive.
+    """
+    x = log_normalise(counts)
+    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
+    left, values, right = _truncated_svd(x, mean, n_comps, seed)
+    return (left * values).astype(np.float32), right.astype(np.float32), mean.astype(np.float32)
+
+
+def lsi_scores(counts: sp.csr_matrix, *, n_comps: int = 30, seed: int = 0) -> Float[np.ndarray, "cells comps"]:
+    """Latent semantic indexing of region counts (TF-IDF, log, SVD), rows of unit length.
+
+    The first component follows sequencing depth and is left out (Cusanovich et al. 2015).
+    """
+    x = sp.csr_matrix(counts, dtype=np.float32, copy=True)
+    total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+    open_in = np.bincount(x.indices, minlength=x.shape[1])
+    rarity = np.log1p(x.shape[0] / np.maximum(open_in, 1))
+    per_cell = np.divide(SCALE, total, out=np.zeros_like(total), where=total > 0)
+    x.data = np.log1p(x.data * np.repeat(per_cell, np.diff(x.indptr)) * rarity[x.indices]).astype(np.float32)
+    left, values, _ = _truncated_svd(x, np.zeros(x.shape[1]), n_comps + 1, seed)
+    scores = (left * values)[:, 1:]
+    length = np.linalg.norm(scores, axis=1, keepdims=True)
+    return np.divide(scores, length, out=np.zeros_like(scores), where=length > 0).astype(np.float32)
+
+
+def _truncated_svd(
+    x: sp.csr_matrix, mean: np.ndarray, n_comps: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Largest singular triplets of ``x - mean``, in descending order, on one BLAS thread (same bits everywhere)."""
+    n_rows, n_cols = x.shape
+    rank = max(1, min(n_comps, n_rows - 1, n_cols - 1))
+    centred = LinearOperator(
+        dtype=np.float64,
+        shape=x.shape,
+        matvec=lambda v: x @ v.ravel() - mean @ v.ravel(),
+        rmatvec=lambda v: x.T @ v.ravel() - mean * v.sum(),
+    )
+    start = np.random.default_rng(seed).standard_normal(min(n_rows, n_cols))
+    with threadpool_limits(1):
+        left, values, right = svds(centred, k=rank, v0=start)
+    order = np.argsort(-values, kind="stable")
+    left, values, right = left[:, order], values[order], right[order]
+    flip = np.sign(right[np.arange(rank), np.abs(right).argmax(axis=1)])
+    flip[flip == 0] = 1.0
+    return left * flip, values, right * flip[:, None]

@@ -1,0 +1,66 @@
+"""Metacells: balanced pools of similar cells, for the regressions only."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+
+FEWEST, MOST = 500, 1500  # metacells
+POOLED = 20  # cells per metacell aimed at
+SMALLEST = 10  # cells per metacell at least, where there are enough
+
+
+def metacell_count(n_cells: int) -> int:
+    """Number of metacells: N/20 within [500, 1500], but at least 10 cells each; 500 cells or fewer stay as they are."""
+    if n_cells <= FEWEST:
+        return n_cells
+    return min(int(np.clip(n_cells // POOLED, FEWEST, MOST)), n_cells // SMALLEST)
+
+
+def assign_metacells(
+    embedding: Float[np.ndarray, "cells comps"], codes: Int[np.ndarray, " cells"], *, n_metacells: int
+) -> Int[np.ndarray, " cells"]:
+    """Assign every cell to a metacell of its own group.
+
+    Metacells are apportioned to the groups by size (largest remainder, at least one each). A group is halved at the
+    median of its most variable dimension until the wanted number is reached, always the largest part first, so sizes are
+    balanced and nothing is random.
+    """
+    n_groups = int(codes.max()) + 1
+    size = np.bincount(codes, minlength=n_groups)
+    wanted = _apportion(size, max(n_metacells, int((size > 0).sum())))
+    out = np.empty(codes.size, dtype=np.int64)
+    made = 0
+    for group in np.flatnonzero(size):
+        for part in _halve(embedding, np.flatnonzero(codes == group), wanted[group]):
+            out[part] = made
+            made += 1
+    return out
+
+
+def _apportion(size: Int[np.ndarray, " groups"], total: int) -> Int[np.ndarray, " groups"]:
+    quota = size / size.sum() * total
+    wanted = np.maximum(np.floor(quota).astype(np.int64), (size > 0).astype(np.int64))
+    spare = total - wanted.sum()
+    if spare > 0:
+        wanted[np.argsort(wanted - quota, kind="stable")[:spare]] += 1
+    return np.minimum(wanted, size)
+
+
+def _halve(embedding: np.ndarray, cells: np.ndarray, wanted: int) -> list[np.ndarray]:
+    """Cut a set of cells into `wanted` parts whose sizes differ by at most one cell."""
+    if wanted <= 1:
+        return [cells]
+    widest = embedding[cells].var(axis=0).argmax()
+    order = cells[np.argsort(embedding[cells, widest], kind="stable")]
+    left = wanted // 2
+    at = round(cells.size * left / wanted)
+    return [*_halve(embedding, order[:at], left), *_halve(embedding, order[at:], wanted - left)]
+
+
+def pool(x: sp.csr_matrix, metacell: Int[np.ndarray, " cells"]) -> sp.csr_matrix:
+    """Sum the rows of each metacell (one sparse product)."""
+    n_cells, n_metacells = metacell.size, int(metacell.max()) + 1
+    sums = sp.csr_matrix((np.ones(n_cells, dtype=np.float32), (metacell, np.arange(n_cells))), (n_metacells, n_cells))
+    return sp.csr_matrix(sums @ x)

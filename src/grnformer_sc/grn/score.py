@@ -1,0 +1,170 @@
+"""From a network to the cells: AUC, thresholds, cell types, bits and the graph of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Float32, Int
+
+from .aucell import CHUNK_CELLS, aucell
+from .embedding import lsi_scores
+from .groups import group_shares, group_table, open_regions
+from .network import Network
+from .overlap import OverlapGraph, overlap_graph
+from .pooling import pooling_matrix
+from .thresholds import Thresholds, fit_thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class CellInput:
+    """What is measured in the cells: counts and, where there is ATAC, accessibility."""
+
+    counts: sp.csr_matrix
+    genes: pd.Index
+    codes: Int[np.ndarray, " cells"]
+    accessibility: sp.csr_matrix | None = None
+    regions: pd.Index | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """AUC and bits of one modality (cells x eRegulons)."""
+
+    auc: Float32[np.ndarray, "cells eregulons"]
+    active: Bool[np.ndarray, "cells eregulons"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellScores:
+    """Everything that the cells say about a network."""
+
+    network: Network
+    gene: Activity
+    region: Activity | None
+    graph: OverlapGraph
+    pool_size: Int[np.ndarray, " cells"] | None
+
+
+def eregulon_table(edges: pd.DataFrame) -> pd.DataFrame:
+    """One row per eRegulon of an edge table, sorted by name: `name, tf, sign, region_sign, n_genes, n_regions`."""
+    frame = edges.assign(region=edges["region"].astype(str), gene=edges["gene"].astype(str))
+    grouped = frame.groupby(frame["eregulon"].astype(str), sort=True)
+    first = grouped[["tf", "sign", "region_sign"]].first()
+    table = pd.DataFrame(
+        {
+            "name": first.index.to_numpy(dtype=object),
+            "tf": first["tf"].astype(str).to_numpy(dtype=object),
+            "sign": first["sign"].to_numpy(dtype=np.int8),
+            "region_sign": first["region_sign"].to_numpy(dtype=np.int8),
+            "n_genes": grouped["gene"].nunique().to_numpy(),
+            "n_regions": grouped["region"].agg(lambda names: names[names != ""].nunique()).to_numpy(),
+        }
+    )
+    table.index = table.index.astype(str)
+    return table
+
+
+def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str], *, n_jobs: int) -> CellScores:
+    """Score the cells a network was made from: fit thresholds, decide what each type keeps, set the bits."""
+    eregulons = eregulon_table(edges)
+    bare = Network(edges, eregulons, pd.DataFrame(), sp.csr_matrix((len(edges), len(group_names)), dtype=bool), tuple(group_names))
+    auc = aucell(cells.counts, bare.gene_members(cells.genes), n_jobs=n_jobs)
+    fitted = fit_thresholds(auc)
+    eregulons = with_thresholds(eregulons, fitted)
+    above = auc > fitted.value
+    detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
+    groups = group_table(auc, above, detected, cells.codes, group_names, eregulons["name"])
+    network = Network(edges, eregulons, groups, bare.edge_groups, tuple(group_names))
+    region_auc, pool_size = region_activity(cells, bare, n_jobs=n_jobs)
+    if region_auc is not None:
+        eregulons = with_thresholds(eregulons, fit_thresholds(region_auc), suffix="_region")
+    kept = network.kept()
+    network = Network(edges, eregulons, groups, edge_groups(network, kept, cells), tuple(group_names))
+    return assemble(network, cells, auc, region_auc, pool_size)
+
+
+def apply_network(cells: CellInput, network: Network, *, n_jobs: int) -> CellScores:
+    """Score new cells with a frozen network: its thresholds, types and edges; gene bits depend on the cell alone."""
+    auc = aucell(cells.counts, network.gene_members(cells.genes), n_jobs=n_jobs)
+    region_auc, pool_size = None, None
+    if "threshold_region" in network.eregulons:
+        region_auc, pool_size = region_activity(cells, network, n_jobs=n_jobs)
+    return assemble(network, cells, auc, region_auc, pool_size)
+
+
+def assemble(
+    network: Network,
+    cells: CellInput,
+    auc: Float32[np.ndarray, "cells eregulons"],
+    region_auc: Float32[np.ndarray, "cells eregulons"] | None,
+    pool_size: Int[np.ndarray, " cells"] | None,
+) -> CellScores:
+    """Set the bits (above the threshold AND kept by the cell's type) and compare the cells by them."""
+    allowed = network.kept()[cells.codes]
+    gene = Activity(auc, (auc > network.eregulons["threshold"].to_numpy()) & allowed)
+    region = None
+    if region_auc is not None:
+        region = Activity(region_auc, (region_auc > network.eregulons["threshold_region"].to_numpy()) & allowed)
+    graph = overlap_graph(gene.active, cells.codes, shared_edge_counts(network))
+    return CellScores(network, gene, region, graph, pool_size)
+
+
+def with_thresholds(eregulons: pd.DataFrame, fitted: Thresholds, *, suffix: str = "") -> pd.DataFrame:
+    """Add the thresholds and their rules to the eRegulon table."""
+    rule = np.asarray(fitted.rule, dtype=object)
+    return eregulons.assign(**{f"threshold{suffix}": fitted.value, f"threshold_rule{suffix}": rule})
+
+
+def region_activity(
+    cells: CellInput, network: Network, *, n_jobs: int
+) -> tuple[Float32[np.ndarray, "cells eregulons"] | None, Int[np.ndarray, " cells"] | None]:
+    """AUC of each eRegulon's regions on accessibility pooled over neighbours in ATAC space, in chunks of cells."""
+    if cells.accessibility is None or cells.regions is None or not (network.eregulons["region_sign"] != 0).any():
+        return None, None
+    counts = cells.accessibility
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    pools, size = pooling_matrix(depth, lsi_scores(counts), n_jobs=n_jobs)
+    members = network.region_members(cells.regions)
+    parts = []
+    for a in range(0, counts.shape[0], CHUNK_CELLS):
+        pooled = sp.csr_matrix(pools[a : a + CHUNK_CELLS] @ counts)
+        parts.append(aucell(pooled, members, n_jobs=n_jobs))
+    return np.concatenate(parts), size
+
+
+def edge_groups(network: Network, kept: Bool[np.ndarray, "groups eregulons"], cells: CellInput) -> sp.csr_matrix:
+    """Boolean edges x groups: the group keeps the eRegulon and, where there is a region, the region is open in it."""
+    holds = kept[:, network.eregulon_of_edge]
+    if cells.accessibility is not None and cells.regions is not None:
+        is_open = open_regions(cells.accessibility, cells.codes, len(network.group_names))
+        region = cells.regions.get_indexer(network.edges["region"].astype(str))
+        holds &= np.where(region >= 0, is_open[:, region], True)  # noqa: FBT003  (a value, not a flag)
+    return sp.csr_matrix(holds.T)
+
+
+def shared_edge_counts(network: Network) -> Float[np.ndarray, "groups groups eregulons"]:
+    """Number of edges of each eRegulon that hold in both of two groups."""
+    n_edges, n_groups = network.edge_groups.shape
+    owner = sp.csr_matrix(
+        (np.ones(n_edges), (network.eregulon_of_edge, np.arange(n_edges))), (len(network.eregulons), n_edges)
+    )
+    holds = network.edge_groups.astype(np.float64)
+    out = np.empty((n_groups, n_groups, len(network.eregulons)))
+    for group in range(n_groups):
+        both = holds.multiply(holds[:, [group]]).tocsr()
+        out[group] = (owner @ both).T.toarray()
+    return out
+
+
+def modality_agreement(scores: CellScores) -> Float[np.ndarray, " eregulons"]:
+    """Pearson correlation over cells of gene AUC and region AUC per eRegulon (NaN where one is constant)."""
+    if scores.region is None:
+        return np.full(len(scores.network.eregulons), np.nan)
+    a = scores.gene.auc - scores.gene.auc.mean(axis=0)
+    b = scores.region.auc - scores.region.auc.mean(axis=0)
+    scale = np.sqrt((a**2).sum(axis=0, dtype=np.float64) * (b**2).sum(axis=0, dtype=np.float64))
+    return np.divide((a * b).sum(axis=0, dtype=np.float64), scale, out=np.full(scale.size, np.nan), where=scale > 0)

@@ -1,0 +1,243 @@
+"""`tl.build_grn`: gene regulatory networks of cell types and of cells."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._core.checks import fail, need_nonempty_rows, need_one_of
+from .._core.keys import DEFAULT_METHOD, GrnKeys
+from .._core.logging import step
+from .._core.params import recipe
+from .._core.results import Results
+from .._core.rng import RngLike, as_root
+from .._core.settings import resolve_jobs
+from ..grn.embedding import log_normalise, pca_scores
+from ..grn.infer import PRESETS, Evidence, Inferred, Pools, infer_edges, weight_matrix
+from ..grn.metacells import assign_metacells, metacell_count, pool
+from ..grn.region_gene import DECAY, WINDOW, parse_regions
+from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
+from ..pp._link_regions import region_pairs
+from ._evidence import read_evidence
+from ._inputs import Barcodes, find_group, read_counts, resolve
+from ._write import cell_results
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+METHODS = (DEFAULT_METHOD,)
+
+
+def build_grn(
+    data: Any,
+    *,
+    method: str = DEFAULT_METHOD,
+    groupby: str | None = None,
+    annotation: str | Path | pd.DataFrame | None = None,
+    motifs: Any = None,
+    prior: Any = None,
+    tfs: Any = None,
+    preset: str = "default",
+    rna: str = "rna",
+    atac: str = "atac",
+    layer: str | None = None,
+    atac_layer: str | None = None,
+    barcodes: Barcodes = "exact",
+    window: int = WINDOW,
+    key_added: str | None = None,
+    rng: RngLike = 0,
+    n_jobs: int | None = None,
+    copy: bool = False,
+) -> Any:
+    """Infer the gene regulatory network of every cell type and of every cell.
+
+    Region -> gene links (boosting and Spearman on metacells) and TF -> gene links (ridge and boosting) are joined through
+    motif hits into eRegulons, as in SCENIC+ (Bravo Gonzalez-Blas et al. 2023); AUCell scores and their thresholds switch
+    the eRegulons of each cell type on or off in each cell (Qiu et al. 2025). Without motifs or a prior the result is
+    TF -> gene regulons, whose genes bring their regions along (`evidence="none"`); with RNA alone regions are left out.
+
+    Parameters
+    ----------
+    data
+        MuData with RNA and ATAC counts of the same cells, a pair (rna, atac), or an AnnData with RNA only.
+    method
+        Method; `"eregulon"` is the native one.
+    groupby
+        Column of obs with the cell types, in `mdata.obs` or either modality; `None` makes one group "all".
+    annotation
+        Gene positions (GTF, GFF3, BED, DataFrame); by default `chrom`, `start`, `end`, `strand` of `rna.var`.
+    motifs
+        Motif hits as a regions x TFs DataFrame or AnnData; by default `atac.varm["motifs"]` where it exists.
+    prior
+        Prior network (any form that `grs.priors.prior_network` reads): only its TF-gene pairs can become links.
+    tfs
+        TF names: list, file with one per line, or a boolean column of `rna.var`. By default the TFs of the motifs or
+        prior, else those that `grs.priors.tf_names` recognises by their gene family.
+    preset
+        Named set of thresholds; `"default"` asks that two of six binarisations agree on a link.
+    rna, atac
+        Names of the modalities.
+    layer, atac_layer
+        Layers with raw counts; `None` is `.X`.
+    barcodes
+        `"exact"` asks for equal barcodes in both modalities, `"stem"` pairs them by their nucleotides alone.
+    window
+        Largest distance of a region from the TSS in bp.
+    key_added
+        Base name of the slots; by default `"grn"`, or `"grn_<method>"` for another method.
+    rng
+        Seed or numpy Generator; the same seed gives the same bits for any `n_jobs` and any order of genes and regions.
+    n_jobs
+        Threads; `None` means `grs.settings.n_jobs`.
+    copy
+        Return a copy of `data` instead of writing to it.
+
+    Returns
+    -------
+    `None`, or the copy. Sets in the RNA AnnData (`grn` stands for the base name):
+
+    `uns["grn"]` : `edges` (table of TF-region-gene links), `edge_groups` (CSR bool, edges x groups), `eregulons`, `groups`
+    (tables), `group_names`, `params`
+    `varp["grn"]` : CSR float32 genes x genes, signed TF -> gene weight
+    `obs["grn_group"]` : categorical, the group label used
+    `obsm["grn_auc"]` : DataFrame cells x eRegulons, float32; `obsm["grn_active"]` : CSR bool, the bits
+    `obsm["grn_auc_region"]`, `obsm["grn_active_region"]` : the same from pooled accessibility (with ATAC)
+    `obsp["grn_connectivities"]`, `obsp["grn_distances"]`, `uns["grn_cells"]` : neighbour graph of the cells' networks
+
+    Raises
+    ------
+    KeyError
+        A modality, layer, column or the gene positions are missing.
+    ValueError
+        Counts, names, barcodes, genome or evidence do not fit; the message says how to mend it. Nothing is written.
+
+    See Also
+    --------
+    grnformer_sc.get.grn : read the network of a type or a cell.
+    grnformer_sc.tl.fit : fit GRNFormer on it.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> mdata["rna"].obsm["grn_auc"].shape[0]
+    200
+    """
+    need_one_of(method, METHODS, name="method")
+    need_one_of(preset, tuple(PRESETS), name="preset")
+    keys = GrnKeys.for_method(method, key_added)
+    jobs, root = resolve_jobs(n_jobs), as_root(rng)
+    if copy:
+        data = tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
+    read = _read(data, groupby, annotation, motifs, prior, tfs, rna, atac, layer, atac_layer, barcodes, window)
+    with step(logger, "build_grn: links") as facts:
+        found = infer_edges(_pooled(read), read.evidence, PRESETS[preset], root=root, n_jobs=jobs)
+        facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
+    _need_edges(found, read)
+    with step(logger, "build_grn: cells") as facts:
+        scores = fit_cells(read.cells, found.edges, read.groups.cat.categories, n_jobs=jobs)
+        facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
+        facts.append(f"{scores.graph.n_empty} cells without an edge")
+    params = {
+        "method": method, "groupby": groupby, "preset": preset, "window": window, "rng_root": f"{root:032x}",
+        "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
+    }  # fmt: skip
+    inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
+    record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
+    _collect(scores, keys, read, record).write(read.rna)
+    return data if copy else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Checked input in name order: genes by name, regions by coordinate."""
+
+    rna: AnnData
+    cells: CellInput
+    groups: pd.Series
+    tfs: pd.Index
+    evidence: Evidence
+    pairs: pd.DataFrame | None
+    dropped: dict[str, int]
+
+
+def _read(
+    data: Any, groupby: str | None, annotation: Any, motifs: Any, prior: Any, tfs: Any, rna_name: str, atac_name: str,
+    layer: str | None, atac_layer: str | None, barcodes: Barcodes, window: int,
+) -> _Read:  # fmt: skip
+    rna, atac = resolve(data, rna_name, atac_name, barcodes=barcodes)
+    groups = find_group(data, rna, atac, groupby)
+    counts = read_counts(rna, layer, what="RNA counts")
+    need_nonempty_rows(counts, rna.obs_names, what="RNA")
+    names, evidence, dropped = read_evidence(rna, atac, tfs, motifs, prior)
+    by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
+    codes = groups.cat.codes.to_numpy().astype(np.int64)
+    genes = rna.var_names[by_name]
+    counts = counts[:, by_name]
+    if atac is None:
+        prior_matrix = None if evidence.prior is None else evidence.prior[:, by_name]
+        return _Read(rna, CellInput(counts, genes, codes), groups, names, Evidence(prior=prior_matrix), None, dropped)
+    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
+    need_nonempty_rows(access, atac.obs_names, what="ATAC")
+    with step(logger, "build_grn: search space") as facts:
+        pairs, far = region_pairs(rna, atac, annotation, window=window, decay=DECAY)
+        facts.append(f"{len(pairs)} region-gene pairs")
+    place = parse_regions(atac.var_names)
+    by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
+    evidence = Evidence(
+        motifs=None if evidence.motifs is None else evidence.motifs[by_place],
+        prior=None if evidence.prior is None else evidence.prior[:, by_name],
+    )
+    new_gene, new_region = np.argsort(by_name), np.argsort(by_place)
+    pairs = pairs.assign(gene=new_gene[pairs["gene"]], region=new_region[pairs["region"]])
+    pairs = pairs.sort_values(["gene", "region"], ignore_index=True)
+    cells = CellInput(counts, genes, codes, access[:, by_place], atac.var_names[by_place])
+    return _Read(rna, cells, groups, names, evidence, pairs, {**dropped, **far})
+
+
+def _pooled(read: _Read) -> Pools:
+    """Sum the cells of metacells and normalise; the only dense matrix is metacells x genes."""
+    cells = read.cells
+    n_metacells = metacell_count(cells.counts.shape[0])
+    assigned = assign_metacells(pca_scores(cells.counts)[0], cells.codes, n_metacells=n_metacells)
+    logger.info("metacells: %d cells -> %d", assigned.size, assigned.max() + 1)
+    expression = log_normalise(pool(cells.counts, assigned)).toarray()
+    tfs = cells.genes.get_indexer(read.tfs)
+    if cells.accessibility is None:
+        return Pools(expression, cells.genes, tfs)
+    access = sp.csc_matrix(log_normalise(pool(cells.accessibility, assigned)))
+    access.sort_indices()
+    return Pools(expression, cells.genes, tfs, access, cells.regions, read.pairs)
+
+
+def _need_edges(found: Inferred, read: _Read) -> None:
+    if len(found.edges):
+        return
+    strong = int((np.abs(found.tf_gene.rho) > PRESETS["default"].eregulons.rho).sum())
+    n_pairs = 0 if found.region_gene is None else int((found.region_gene["rho"] > PRESETS["default"].eregulons.rho).sum())
+    raise fail(
+        ValueError, "a network needs at least one eRegulon.",
+        f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit.",
+        "check the TF names and the motif table, or add cells: an eRegulon needs 10 target genes.",
+    )  # fmt: skip
+
+
+def _collect(scores: CellScores, keys: GrnKeys, read: _Read, record: dict[str, Any]) -> Results:
+    out = cell_results(scores, keys, read.rna.obs_names, read.groups)
+    network = scores.network
+    if scores.region is not None:
+        eregulons = network.eregulons.assign(agreement=modality_agreement(scores))
+        out.uns[keys.uns] = {**network.to_uns(), "eregulons": eregulons, "params": record}
+    else:
+        out.uns[keys.uns] = {**network.to_uns(), "params": record}
+    out.varp[keys.varp] = weight_matrix(network.edges, read.rna.var_names)
+    return out

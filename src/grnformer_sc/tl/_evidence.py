@@ -1,0 +1,125 @@
+"""What the user knows about TFs: their names, motif hits in regions, a prior network."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._core.checks import fail, listing
+from .._core.keys import MOTIFS
+from ..grn.infer import Evidence
+from ..priors import prior_network, tf_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+FEWEST_REGIONS = 0.01  # share of the regions that a motif table must cover
+
+
+def read_evidence(
+    rna: AnnData, atac: AnnData | None, tfs: Any, motifs: Any, prior: Any
+) -> tuple[pd.Index, Evidence, dict[str, int]]:
+    """Settle the TFs and the evidence: TF names (sorted), matrices in the order of the variables, counts of what is lost.
+
+    Without `tfs` the TFs are those of the motifs or of the prior; without these, of the gene-family table.
+    """
+    if motifs is not None and prior is not None:
+        raise fail(
+            ValueError, "give motifs= or prior=, not both.", "both.", "leave one of them out; compare the two networks."
+        )
+    if motifs is not None and atac is None:
+        raise fail(ValueError, "motif evidence needs ATAC regions.", "RNA only.", "pass prior= instead, or a MuData.")
+    hits = None if atac is None or prior is not None else _read_motifs(atac, motifs)
+    if hits is not None:
+        return _with_motifs(rna, tfs, *hits)
+    if prior is not None:
+        return _with_prior(rna, tfs, prior_network(prior))
+    names = _tf_index(rna, tfs)
+    logger.info("no motif or prior evidence: TF -> gene regulons (evidence 'none') of %d TFs", names.size)
+    return names, Evidence(), {}
+
+
+def _tf_index(rna: AnnData, tfs: Any) -> pd.Index:
+    if isinstance(tfs, str) and tfs in rna.var:
+        return pd.Index(sorted(rna.var_names[rna.var[tfs].to_numpy(dtype=bool)]))
+    if isinstance(tfs, str) and not Path(tfs).exists():
+        raise fail(
+            KeyError, f"tfs={tfs!r} is neither a column of rna.var nor a file.", f"columns {listing(rna.var.columns)}.",
+            "pass a list of TF names, a file with one name per line, or a boolean column.",
+        )  # fmt: skip
+    return pd.Index(tf_names(rna.var_names, source=tfs))
+
+
+def _match(rna: AnnData, tfs: Any, known: pd.Index, what: str) -> tuple[pd.Index, np.ndarray, dict[str, int]]:
+    """TFs that are both in the genes and in the evidence (letter case aside), with their place in the evidence."""
+    allowed = rna.var_names if tfs is None else _tf_index(rna, tfs)
+    upper = pd.Index(known.astype(str).str.upper())
+    place = pd.Series(np.arange(known.size), index=upper)[~upper.duplicated()]
+    genes = pd.Index(sorted(name for name in allowed if name.upper() in place.index))
+    lost = int(upper.nunique() - genes.size)
+    if genes.empty:
+        raise fail(
+            ValueError, f"at least one TF of the {what} must be a gene of the data.",
+            f"TFs {listing(known, 5)}, genes {listing(rna.var_names, 5)}.",
+            f"use the same kind of gene names in the {what} and in var_names.",
+        )  # fmt: skip
+    if lost:
+        logger.info("%s: %d of %d TFs are not among the genes", what, lost, upper.nunique())
+    return genes, place[[name.upper() for name in genes]].to_numpy(), {f"tfs_of_{what}_not_in_genes": lost}
+
+
+def _with_motifs(
+    rna: AnnData, tfs: Any, hits: sp.csr_matrix, names: pd.Index
+) -> tuple[pd.Index, Evidence, dict[str, int]]:
+    genes, place, dropped = _match(rna, tfs, names, "motifs")
+    return genes, Evidence(motifs=sp.csr_matrix(hits[:, place], dtype=np.float32)), dropped
+
+
+def _with_prior(rna: AnnData, tfs: Any, table: pd.DataFrame) -> tuple[pd.Index, Evidence, dict[str, int]]:
+    known = pd.Index(table["tf"].unique())
+    genes, place, dropped = _match(rna, tfs, known, "prior")
+    of_known = pd.Series(np.arange(genes.size), index=known[place])
+    row = table["tf"].map(of_known)
+    by_upper = pd.Series(np.arange(rna.n_vars), index=rna.var_names.str.upper())
+    col = table["gene"].str.upper().map(by_upper[~by_upper.index.duplicated()])
+    keep = (row.notna() & col.notna()).to_numpy()
+    dropped["prior_pairs_not_in_genes"] = int((~keep).sum())
+    shape = genes.size, rna.n_vars
+    index = row[keep].astype(int), col[keep].astype(int)
+    return genes, Evidence(prior=sp.csr_matrix((table["weight"][keep], index), shape)), dropped
+
+
+def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, pd.Index] | None:
+    if motifs is None:
+        if MOTIFS not in atac.varm:
+            return None
+        return sp.csr_matrix(atac.varm[MOTIFS]), pd.Index(atac.uns[MOTIFS]["tfs"]).astype(str)
+    if isinstance(motifs, pd.DataFrame):
+        regions, names, matrix = motifs.index, motifs.columns, sp.csr_matrix(motifs.to_numpy(dtype=np.float32))
+    elif hasattr(motifs, "obs_names") and hasattr(motifs, "X"):
+        regions, names, matrix = motifs.obs_names, motifs.var_names, sp.csr_matrix(motifs.X)
+    else:
+        raise fail(
+            TypeError, "motifs is a regions x TFs DataFrame or AnnData.", f"{type(motifs).__name__}.",
+            "put hit scores into a DataFrame with regions as rows and TFs as columns.",
+        )  # fmt: skip
+    place = pd.Index(regions.astype(str)).get_indexer(atac.var_names)
+    share = (place >= 0).mean()
+    if share < FEWEST_REGIONS:
+        raise fail(
+            ValueError, f"the motif table must cover at least {FEWEST_REGIONS:.0%} of the regions.",
+            f"{share:.2%}; regions {listing(atac.var_names, 3)}, table {listing(regions, 3)}.",
+            "write its region names as in atac.var_names.",
+        )  # fmt: skip
+    select = sp.csr_matrix(
+        (np.ones((place >= 0).sum()), (np.flatnonzero(place >= 0), place[place >= 0])), (atac.n_vars, len(regions))
+    )
+    logger.info("motifs: %d of %d regions and %d TFs", int((place >= 0).sum()), atac.n_vars, len(names))
+    return sp.csr_matrix(select @ matrix), pd.Index(names).astype(str)
