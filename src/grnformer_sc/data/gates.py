@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Int64
 
@@ -35,14 +36,19 @@ def resolve_gate(gate: GateName, cells: CellData) -> Literal["region", "neighbou
         logger.info("gate='auto': %s bits", gate)
     wanted = cells.region_bits if gate == "region" else cells.gene_bits
     if wanted is None:
-        made = "region bits (paired ATAC)" if gate == "region" else "gene bits"
-        raise fail(
-            KeyError, f"gate={gate!r} needs {made} of the cells.", "none in adata.obsm.",
-            "run grs.tl.build_grn (training cells) or grs.tl.cell_grn (new cells), or choose another gate.",
-        )  # fmt: skip
+        raise missing_bits(gate)
     if gate == "gene":
         logger.warning("gate='gene': the bits are computed from the masked counts themselves; the loss is flattered")
     return gate
+
+
+def missing_bits(gate: str) -> Exception:
+    """Say which bits a gate needs and how to make them."""
+    made = "region bits (paired ATAC)" if gate == "region" else "gene bits"
+    return fail(
+        KeyError, f"gate={gate!r} needs {made} of the cells.", "none in adata.obsm.",
+        "run grs.tl.build_grn (training cells) or grs.tl.cell_grn (new cells), or choose another gate.",
+    )  # fmt: skip
 
 
 class Gate(Protocol):
@@ -66,26 +72,25 @@ class StoredGate:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Training cells among which neighbours are found: fixed loadings, scores, gene bits and groups."""
+    """Training cells among which neighbours are found: fixed loadings, scores, gene bits, groups and names."""
 
     loadings: Float32[np.ndarray, "comps genes"]
     mean: Float32[np.ndarray, " genes"]
     scores: Float32[np.ndarray, "reference comps"]
     stored: sp.csr_matrix
     codes: Int64[np.ndarray, " reference"]
+    cells: pd.Index
 
     @classmethod
-    def fit(cls, cells: CellData, *, seed: int) -> tuple[Reference, Int64[np.ndarray, " cells"]]:
-        """Fit loadings to training cells; also tells which reference row each training cell is (-1: none)."""
+    def fit(cls, cells: CellData, *, seed: int) -> Reference:
+        """Fit loadings to training cells."""
         scores, loadings, mean = pca_scores(cells.counts, n_comps=N_COMPONENTS, seed=seed % 2**32)
         rows = np.arange(cells.n_cells)
         if rows.size > MAX_REFERENCE:
             rows = np.sort(np.random.default_rng(seed).choice(rows.size, MAX_REFERENCE, replace=False))
             logger.info("neighbours are searched among %d of %d training cells", rows.size, cells.n_cells)
-        position = np.full(cells.n_cells, -1, dtype=np.int64)
-        position[rows] = np.arange(rows.size)
         bits = sp.csr_matrix((cells.n_cells, 0), dtype=bool) if cells.gene_bits is None else cells.gene_bits
-        return cls(loadings, mean, scores[rows], bits[rows], cells.codes[rows]), position
+        return cls(loadings, mean, scores[rows], bits[rows], cells.codes[rows], cells.cells[rows])
 
     def find(
         self, visible: VisibleCounts, self_row: Int64[np.ndarray, " cells"], k: int = N_NEIGHBOURS
@@ -119,11 +124,26 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourGate:
-    """Bits by the majority of the nearest training cells, the cell itself left out."""
+    """Bits by the majority of the nearest training cells, the cell itself (found by its name) left out."""
 
     reference: Reference
     self_row: Int64[np.ndarray, " cells"]
 
+    @classmethod
+    def of(cls, reference: Reference, cells: pd.Index) -> NeighbourGate:
+        """Gate for the cells of one data set."""
+        return cls(reference, reference.cells.get_indexer(cells).astype(np.int64))
+
     def bits(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Bool[np.ndarray, "cells eregulons"]:
         """Find the neighbours by the visible counts and let them vote."""
         return self.reference.vote(self.reference.find(visible, self.self_row[index]))
+
+
+def build_gate(name: Literal["region", "neighbour", "gene"], cells: CellData, reference: Reference) -> Gate:
+    """Gate of a data set for a gate chosen in training; missing bits are an error."""
+    if name == "neighbour":
+        return NeighbourGate.of(reference, cells.cells)
+    stored = cells.region_bits if name == "region" else cells.gene_bits
+    if stored is None:
+        raise missing_bits(name)
+    return StoredGate(stored)

@@ -1,143 +1,291 @@
-"""A simulated multiome with a planted regulatory network: the embedded default data set."""
+"""A multiome with a known network: non-linear regulation, TF activity that mRNA shows only in part, decoy evidence."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.special import expit
 
-from .._core.checks import fail
-from .._core.keys import MOTIFS, TRUTH
-from .._core.params import recipe
+from .._core.checks import fail, need_between
+from .._core.keys import GENOME, MOTIFS, TRUTH, TRUTH_ACTIVITY
 from .._core.rng import RngLike, as_root, generator
-from ._blueprint import REGION_BP, Blueprint, draw_blueprint
+from ._container import pair
+from ._layout import WIDTH, Layout, lay_out_genome, numbered
+from ._sequence import draw_motifs, draw_sequences, scan, to_text
 
-UMI = 900.0  # mean RNA counts per cell and 500 genes
-FRAGMENTS = 700.0  # mean ATAC counts per cell and 500 genes
-DISPERSION = 0.25  # of the negative-binomial RNA counts
-CHUNK = 2000  # cells simulated at a time
-COOPERATIVITY = 3.0  # Hill exponent
-HALF = 0.5  # activity of half effect
+if TYPE_CHECKING:
+    from mudata import MuData
+
+CELL_TYPE = "cell_type"
+CHUNK = 2048  # cells drawn at once; nothing larger than a chunk is ever dense
+REPRESSORS = 0.3  # share of TFs that mostly repress
+TURNED = 0.1  # share of sites that act against their TF's main sign
+BOUND = 0.15  # share of the decoy regions that a TF opens without any gene responding
+COPIED = 0.4  # share of the decoy regions that are open where some enhancer is
+FACTORS = 3  # hidden programmes shared by many genes
+DISPERSION = 0.3  # of the negative binomial: variance = mean + DISPERSION * mean ** 2
+ATAC_DEPTH = 0.12  # mean counts per region and cell
+
+
+@dataclass(frozen=True, slots=True)
+class Regulation:
+    """Parameters of the planted network.
+
+    `sites` has one row per TF bound to a region (`region, tf, sign, both`; `both`: its activators act together, AND,
+    else each suffices, OR); enhancers are the regions of `layout.links`, the other regions with sites are decoys.
+    """
+
+    sites: pd.DataFrame
+    slope: Float[np.ndarray, " sites"]
+    middle: Float[np.ndarray, " sites"]
+    strength: Float[np.ndarray, " links"]
+    opening: sp.csr_matrix
+    profile: Float[np.ndarray, "regions types"]
+    region_rate: Float[np.ndarray, " regions"]
+    gene_base: Float[np.ndarray, " genes"]
+    gene_types: Float[np.ndarray, "genes types"]
+    gene_factors: Float[np.ndarray, "genes factors"]
+    tf_types: Float[np.ndarray, "types tfs"]
+    hidden_types: Float[np.ndarray, "types tfs"]
+    coupling: Float[np.ndarray, " tfs"]
+    tf_factors: Float[np.ndarray, "factors tfs"]
 
 
 def simulate_multiome(
     n_cells: int = 2000, *, n_genes: int = 500, n_tfs: int = 40, n_types: int = 5, rng: RngLike = 0
-) -> Any:
+) -> MuData:
     """Simulate paired RNA and ATAC counts of cells whose regulatory network is known.
 
-    Regulation is non-linear (Hill functions of both signs, AND and OR at enhancers, closed enhancers are silent) and the
-    activity of a TF only partly follows its mRNA, so linear methods are not favoured. Regions lie around genes with an
-    enhancer-like decay of distance, many are decoys that open in some cell types without regulating anything, and motif
-    hits hold true sites, chance hits and misses, planted as instances in the sequences of the regions.
+    Genes, enhancers and decoy regions lie on a small genome, enhancers at distances that follow d ** -0.87. A TF's
+    activity is a mixture of its mRNA level and a hidden factor. Activators and repressors at an enhancer open or close
+    it and act through Hill functions, alone or combined by AND or OR; the sum over the enhancers of a gene saturates.
+    RNA counts are negative binomial, ATAC counts sparse Poisson. Motif hits come from a scan of the region sequences:
+    planted instances (some too weak to be found), planted decoys, hits by chance, and TFs with almost equal motifs.
+    Some decoy regions are open in the same cell types as an enhancer, others are opened by a TF without any gene
+    responding, and some genes follow the cell type without any enhancer.
 
     Parameters
     ----------
     n_cells
-        Number of cells.
+        Cells; every type gets some.
     n_genes
-        Number of genes, TFs included.
+        Genes, TFs included.
     n_tfs
-        Number of TFs.
+        TFs.
     n_types
-        Number of cell types.
+        Cell types.
     rng
-        Seed or numpy Generator; the same seed gives the same bytes.
+        The same number gives the same bytes.
 
     Returns
     -------
-    MuData with raw counts (CSR float32) in both modalities and `obs["cell_type"]`.
+    MuData with the modalities `rna` and `atac`, raw counts in `X` (CSR float32), `obs["cell_type"]` in both. Sets:
 
-    `rna.var` : `chrom`, `start`, `end`, `strand`, `is_tf`
-    `rna.uns["truth"]` : `edges` (table tf, region, gene, sign) and `params`
-    `atac.var["sequence"]` : DNA of each region, with the planted motif instances
-    `atac.varm["motifs"]` : CSR float32 regions x TFs, score of the hit; `atac.uns["motifs"]` : `tfs`, `pwm`, `source`
+    `mdata["rna"].var` : chrom, start, end, strand, is_tf
+    `mdata["rna"].uns["truth"]` : DataFrame tf, region, gene, sign (+1/-1), logic ("and", "or", "single")
+    `mdata["rna"].obsm["truth_activity"]` : DataFrame cells x TFs, float32, the latent activity
+    `mdata["atac"].var` : chrom, start, end, sequence
+    `mdata["atac"].varm["motifs"]` : CSR regions x TFs, float32, log-odds (bits) of the best hit with p <= 5e-5
+    `mdata["atac"].uns["motifs"]` : tfs, source, pwm (float64, TFs x 10 x ACGT)
+    `mdata["atac"].uns["genome"]` : what `simulated_genome` needs
 
     Raises
     ------
     ValueError
-        Sizes do not fit (at least 2 genes per TF, 2 cells per type).
+        A number is too small: a network needs 2 TFs and more genes than TFs, and every type 2 cells.
 
     Examples
     --------
     >>> import grnformer_sc as grs
-    >>> mdata = grs.datasets.simulate_multiome(60, n_genes=60, n_tfs=8, n_types=2, rng=0)
-    >>> mdata["rna"].shape, list(mdata["rna"].uns["truth"]["edges"].columns)
-    ((60, 60), ['tf', 'region', 'gene', 'sign'])
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=60, n_tfs=6, n_types=3, rng=0)
+    >>> mdata["rna"].shape
+    (200, 60)
+    >>> mdata["rna"].uns["truth"].columns.tolist()
+    ['tf', 'region', 'gene', 'sign', 'logic']
     """
-    if n_types < 1 or n_cells < 2 * n_types or n_tfs < 2 or n_genes < 2 * n_tfs:
-        raise fail(
-            ValueError, "a simulation needs 2 cells per type, 2 TFs and 2 genes per TF.",
-            f"{n_cells} cells, {n_types} types, {n_tfs} TFs, {n_genes} genes.", "raise n_cells or n_genes.",
-        )  # fmt: skip
+    _check_sizes(n_cells, n_genes, n_tfs, n_types)
     root = as_root(rng)
-    plan = draw_blueprint(n_genes, n_tfs, n_types, root)
-    random = generator(root, "cells")
-    types = np.sort(random.permutation(n_cells) % n_types)
-    names = pd.Index([f"cell{i:0{len(str(n_cells))}d}" for i in range(n_cells)])
-    obs = pd.DataFrame({"cell_type": pd.Categorical.from_codes(types, [f"type{t + 1}" for t in range(n_types)])}, index=names)
-    parts = [_simulate_cells(plan, types[a : a + CHUNK], random) for a in range(0, n_cells, CHUNK)]
-    rna, atac = (sp.vstack(part, format="csr") for part in zip(*parts, strict=True))
-    params = {"n_cells": n_cells, "n_genes": n_genes, "n_tfs": n_tfs, "n_types": n_types, "rng_root": f"{root:032x}"}
-    return _as_mudata(plan, rna, atac, obs, recipe("simulate_multiome", params, inputs={}, dropped={}))
+    layout = lay_out_genome(n_genes, n_tfs, generator(root, "layout"))
+    plan = _draw_regulation(layout, n_tfs, n_types, generator(root, "regulation"))
+    types = _draw_types(n_cells, n_types, generator(root, "types"))
+    starts = range(0, n_cells, CHUNK)
+    chunks = [_draw_cells(types[s : s + CHUNK], layout, plan, generator(root, "cells", s)) for s in starts]
+    activity, rna, atac = zip(*chunks, strict=True)
+    return _assemble(layout, plan, types, np.concatenate(activity), sp.vstack(rna, "csr"), sp.vstack(atac, "csr"), root)
 
 
-def _simulate_cells(
-    plan: Blueprint, types: np.ndarray, random: np.random.Generator
-) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    n_cells, n_tfs = types.size, plan.tf_program.shape[1]
-    message = plan.tf_program[types] + 0.6 * random.standard_normal((n_cells, n_tfs))
-    hidden = plan.hidden_program[types] + 0.8 * random.standard_normal((n_cells, n_tfs))
-    activity = 1 / (1 + np.exp(-1.6 * (0.75 * message + 0.65 * hidden)))
-    bound = activity @ plan.opens.T.toarray() if plan.opens.nnz else np.zeros((n_cells, plan.n_regions))
-    logit = plan.region_base[types] + 2.2 * bound + 0.5 * random.standard_normal((n_cells, 1))
-    openness = 1 / (1 + np.exp(-logit))
-    drive = _drive(plan, activity, openness)
-    rate = plan.gene_base * (0.08 + drive)
-    rate[:, :n_tfs] = plan.gene_base[:n_tfs] * np.exp(0.9 * message)
-    size = random.lognormal(0, 0.35, (n_cells, 1)) * UMI * rate.shape[1] / 500
-    mean = rate / rate.sum(axis=1, keepdims=True) * size
-    counts = random.poisson(mean * random.gamma(1 / DISPERSION, DISPERSION, mean.shape))
-    depth = random.lognormal(0, 0.4, (n_cells, 1)) * FRAGMENTS * rate.shape[1] / 500
-    reads = random.poisson(openness / openness.sum(axis=1, keepdims=True) * depth)
-    return sp.csr_matrix(counts, dtype=np.float32), sp.csr_matrix(reads, dtype=np.float32)
+def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:
+    need_between(n_types, 1, 1000, name="n_types")
+    need_between(n_tfs, 2, 10_000, name="n_tfs")
+    need_between(n_genes, n_tfs + 2, 1_000_000, name="n_genes")
+    if n_cells < 2 * n_types:
+        raise fail(ValueError, "every type needs 2 cells.", f"{n_cells} cells, {n_types} types.", "give more cells.")
 
 
-def _drive(plan: Blueprint, activity: np.ndarray, openness: np.ndarray) -> np.ndarray:
-    """Transcription drive of every gene: enhancers add up, each limited by its openness and its TFs."""
-    power = activity**COOPERATIVITY
-    hill = power / (HALF**COOPERATIVITY + power)
-    out = np.zeros((activity.shape[0], plan.gene_base.size))
-    for gene, region, tfs, signs, needs_all in plan.enhancers:  # enhancers, not cells
-        on = hill[:, tfs[signs > 0]]
-        off = hill[:, tfs[signs < 0]]
-        push = np.ones(activity.shape[0]) if on.shape[1] == 0 else on.prod(axis=1) if needs_all else 1 - (1 - on).prod(axis=1)
-        out[:, gene] += openness[:, region] * push * (1 - 0.9 * off).prod(axis=1)
-    return out / (1 + 0.4 * out)
+def _draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> Int[np.ndarray, " cells"]:
+    """Type of every cell: unequal sizes, none below a third of the mean, in random order."""
+    size = rng.uniform(0.4, 1.6, n_types)
+    edges = np.rint(np.cumsum(size) / size.sum() * n_cells).astype(np.int64)
+    return rng.permutation(np.searchsorted(edges, np.arange(n_cells), side="right"))
 
 
-def _as_mudata(plan: Blueprint, rna: sp.csr_matrix, atac: sp.csr_matrix, obs: pd.DataFrame, record: dict[str, Any]) -> Any:
-    import mudata
+def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Generator) -> Regulation:
+    n_regions, n_genes = len(layout.regions), len(layout.genes)
+    enhancers = np.unique(layout.links["region"])
+    rest = np.setdiff1d(np.flatnonzero(~layout.regions["promoter"].to_numpy()), enhancers)
+    kind = rng.random(rest.size)
+    bound, copies = rest[kind < BOUND], rest[(kind >= BOUND) & (kind < BOUND + COPIED)]
+    sites = _draw_sites(np.r_[enhancers, bound], n_tfs, rng)
+    per_region = sites.groupby("region")["tf"].transform("size").to_numpy()
+    pull = 1.2 * sites["sign"].to_numpy() / np.sqrt(per_region)
+    opening = sp.csr_matrix((pull, (sites["tf"], sites["region"])), (n_tfs, n_regions))
+    # a TF is on in about a third of the types; its mRNA shows 70-95 % of its activity
+    tf_types = np.where(rng.random((n_types, n_tfs)) < 0.35, 0.9, -0.5) + rng.normal(0, 0.2, (n_types, n_tfs))
+    hidden_types = rng.normal(0, 0.5, (n_types, n_tfs))
+    coupling = rng.uniform(0.7, 0.95, n_tfs)
+    profile = rng.normal(-0.5, 0.5, (n_regions, 1)) + np.where(rng.random((n_regions, n_types)) < 0.25, -2.5, 0.0)
+    mean_activity = _mix(tf_types, hidden_types, coupling)
+    model = rng.choice(enhancers, copies.size)
+    profile[copies] = profile[model] + (mean_activity @ opening).T[model] + rng.normal(0, 0.3, (copies.size, n_types))
+    profile[layout.regions["promoter"].to_numpy()] = rng.normal(0.5, 0.5)
+    regulated = np.zeros(n_genes, dtype=bool)
+    regulated[layout.links["gene"]] = True
+    is_tf = layout.genes["is_tf"].to_numpy()
+    return Regulation(
+        sites=sites,
+        slope=rng.uniform(1.5, 4, len(sites)),
+        middle=rng.normal(0.2, 0.4, len(sites)),
+        strength=rng.lognormal(0, 0.4, len(layout.links)),
+        opening=opening,
+        profile=profile,
+        region_rate=rng.lognormal(0, 0.5, n_regions),
+        gene_base=np.where(is_tf, 0.5, 2.5) * rng.lognormal(0, 0.6, n_genes),
+        gene_types=rng.normal(0, 1, (n_genes, n_types)) * np.where(regulated, 0.2, np.where(is_tf, 0.0, 0.8))[:, None],
+        gene_factors=rng.normal(0, 0.15, (n_genes, FACTORS)) * ~is_tf[:, None],
+        tf_types=tf_types,
+        hidden_types=hidden_types,
+        coupling=coupling,
+        tf_factors=rng.normal(0, 0.25, (FACTORS, n_tfs)),
+    )
+
+
+def _draw_sites(regions: Int[np.ndarray, " bound"], n_tfs: int, rng: np.random.Generator) -> pd.DataFrame:
+    """TFs bound to each region: one to three different ones, most with the main sign of the TF."""
+    count = 1 + (rng.random(regions.size) < 0.5) + (rng.random(regions.size) < 0.1)
+    main = np.where(rng.permutation(n_tfs) < REPRESSORS * n_tfs, -1, 1)
+    sites = pd.DataFrame({"region": np.repeat(regions, count), "tf": rng.integers(0, n_tfs, count.sum())})
+    sites["sign"] = main[sites["tf"]] * np.where(rng.random(len(sites)) < TURNED, -1, 1)
+    sites["both"] = np.repeat(rng.random(regions.size) < 0.5, count)
+    return sites.drop_duplicates(["region", "tf"]).sort_values(["region", "tf"], ignore_index=True)
+
+
+def _mix(shown: np.ndarray, hidden: np.ndarray, coupling: np.ndarray) -> np.ndarray:
+    """TF activity: the part that mRNA shows and the part that it does not."""
+    return coupling * shown + np.sqrt(1 - coupling**2) * hidden
+
+
+def _draw_cells(
+    types: Int[np.ndarray, " cells"], layout: Layout, plan: Regulation, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "cells tfs"], sp.csr_matrix, sp.csr_matrix]:
+    """Latent activity, RNA counts and ATAC counts of one chunk of cells."""
+    n, n_tfs = types.size, plan.coupling.size
+    factors = rng.normal(size=(n, FACTORS))
+    shown = plan.tf_types[types] + factors @ plan.tf_factors + rng.normal(0, 0.8, (n, n_tfs))
+    hidden = plan.hidden_types[types] + rng.normal(0, 0.7, (n, n_tfs))
+    activity = _mix(shown, hidden, plan.coupling)
+    opened = expit(plan.profile.T[types] + activity @ plan.opening)
+    regulated = _regulate(activity, opened, layout, plan)
+    regulated[:, :n_tfs] = np.exp(0.9 * shown)
+    rate = plan.gene_base * regulated * np.exp(plan.gene_types.T[types] + factors @ plan.gene_factors.T)
+    size = rng.lognormal(0, 0.35, (n, 1))
+    rna = rng.poisson(rate * size * rng.gamma(1 / DISPERSION, DISPERSION, rate.shape))
+    mean = opened * plan.region_rate * rng.lognormal(0, 0.4, (n, 1))
+    atac = rng.poisson(mean * (ATAC_DEPTH / max(float((opened * plan.region_rate).mean()), 1e-9)))
+    return activity.astype(np.float32), sp.csr_matrix(rna, dtype=np.float32), sp.csr_matrix(atac, dtype=np.float32)
+
+
+def _regulate(
+    activity: Float[np.ndarray, "cells tfs"], opened: Float[np.ndarray, "cells regions"], layout: Layout, plan: Regulation
+) -> Float[np.ndarray, "cells genes"]:
+    """Expression relative to the base rate: Hill functions, AND/OR, openness, saturating sum over enhancers.
+
+    With the activity on a log scale the Hill function a^n / (k^n + a^n) is a logistic function of it.
+    """
+    sites, links = plan.sites, layout.links
+    hill = expit(plan.slope * (activity[:, sites["tf"].to_numpy()] - plan.middle))
+    on, off = np.log(np.maximum(hill, 1e-6)), np.log(np.maximum(1 - hill, 1e-6))
+    activates, both = sites["sign"].to_numpy() > 0, sites["both"].to_numpy()
+    shape = len(sites), opened.shape[1]
+
+    def total(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(chosen)
+        return values @ sp.csr_matrix((np.ones(rows.size), (rows, sites["region"].to_numpy()[rows])), shape)
+
+    joint = np.exp(total(on, activates & both))
+    some = np.zeros(opened.shape[1], dtype=bool)
+    some[sites["region"][activates & ~both]] = True
+    either = np.where(some, 1 - np.exp(total(off, activates & ~both)), 1.0)
+    drive = opened * joint * either * np.exp(total(off, ~activates))
+    pull = sp.csr_matrix((plan.strength, (links["region"], links["gene"])), (opened.shape[1], len(layout.genes)))
+    x = drive @ pull
+    has = np.asarray(pull.sum(axis=0)).ravel() > 0
+    return np.where(has, 0.05 + 1.6 * x / (0.35 + x), 0.5)
+
+
+def _truth(layout: Layout, plan: Regulation) -> pd.DataFrame:
+    table = layout.links.merge(plan.sites, on="region")
+    activators = table.assign(n=table["sign"] > 0).groupby(["region", "gene"])["n"].transform("sum")
+    logic = np.where((table["sign"] < 0) | (activators < 2), "single", np.where(table["both"], "and", "or"))
+    frame = pd.DataFrame(
+        {
+            "tf": layout.genes.index.to_numpy()[table["tf"]],
+            "region": layout.regions.index.to_numpy()[table["region"]],
+            "gene": layout.genes.index.to_numpy()[table["gene"]],
+            "sign": table["sign"].to_numpy(dtype=np.int8),
+            "logic": logic,
+        }
+    )
+    frame = frame.sort_values(["tf", "gene", "region"], ignore_index=True)
+    frame.index = frame.index.astype(str)
+    return frame
+
+
+def _assemble(
+    layout: Layout,
+    plan: Regulation,
+    types: Int[np.ndarray, " cells"],
+    activity: Float[np.ndarray, "cells tfs"],
+    rna: sp.csr_matrix,
+    atac: sp.csr_matrix,
+    root: int,
+) -> MuData:
     from anndata import AnnData
 
-    first = AnnData(X=rna, obs=obs.copy(), var=plan.genes.copy())
-    tf, region, gene, sign = plan.truth
-    first.uns[TRUTH] = {
-        "edges": pd.DataFrame(
-            {
-                "tf": plan.genes.index[tf].to_numpy(dtype=object),
-                "region": plan.regions.index[region].to_numpy(dtype=object),
-                "gene": plan.genes.index[gene].to_numpy(dtype=object),
-                "sign": sign.astype(np.int8),
-            },
-            index=pd.RangeIndex(tf.size).astype(str),
-        ),
-        "params": record,
+    n_types = plan.profile.shape[1]
+    cells = pd.Index(numbered("cell", types.size, 5))
+    labels = pd.Categorical.from_codes(types, numbered("type", n_types, 1))
+    obs = pd.DataFrame({CELL_TYPE: labels}, index=cells)
+    rng = generator(root, "sequence")
+    motifs = draw_motifs(activity.shape[1], rng)
+    n_decoys = len(plan.sites)
+    region = np.r_[plan.sites["region"], rng.integers(0, len(layout.regions), n_decoys)]
+    tf = np.r_[plan.sites["tf"], rng.integers(0, activity.shape[1], n_decoys)]
+    sequence = draw_sequences(len(layout.regions), WIDTH, region, tf, motifs, rng)
+    first = AnnData(rna, obs=obs.copy(), var=layout.genes.copy())
+    tfs = first.var_names[first.var["is_tf"].to_numpy()]
+    first.uns[TRUTH] = _truth(layout, plan)
+    first.obsm[TRUTH_ACTIVITY] = pd.DataFrame(activity, index=cells, columns=tfs)
+    second = AnnData(atac, obs=obs.copy(), var=layout.regions.drop(columns="promoter").assign(sequence=to_text(sequence)))
+    second.varm[MOTIFS] = scan(sequence, motifs)
+    second.uns[MOTIFS] = {"tfs": tfs.to_numpy(dtype=object), "source": "simulate_multiome", "pwm": motifs}
+    second.uns[GENOME] = {
+        "root": f"{root:032x}",
+        "chrom": np.array(list(layout.lengths), dtype=object),
+        "length": np.array(list(layout.lengths.values()), dtype=np.int64),
     }
-    second = AnnData(X=atac, obs=obs.copy(), var=plan.regions[["sequence"]].copy())
-    second.varm[MOTIFS] = plan.hits
-    tfs = plan.genes.index[: plan.hits.shape[1]].to_numpy(dtype=object)
-    second.uns[MOTIFS] = {"tfs": tfs, "pwm": plan.pwm, "source": f"simulated, {REGION_BP} bp regions"}
-    with mudata.set_options(pull_on_update=False):
-        return mudata.MuData({"rna": first, "atac": second}, obs=obs.copy())
+    return pair(first, second)

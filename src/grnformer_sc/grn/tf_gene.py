@@ -27,9 +27,9 @@ class TfGeneLinks:
     Attributes
     ----------
     importance
-        Combined score in [0, 1]: geometric mean of the ranks of both methods among all pairs.
+        Combined score in [0, 1]: rank among all pairs of |z| times the root of the boosting share.
     ridge, boosting
-        |z| of the ridge coefficient; boosting importance times number of trees (0 where a TF was screened out).
+        |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
     rho
         Pearson correlation; gives the sign.
     """
@@ -53,7 +53,8 @@ def tf_gene_links(
 
     Ridge on all TFs (one Cholesky factor serves all genes; the fit without the gene itself is read from a column of the
     inverse) screens the TFs of each gene; stochastic gradient boosting then sees only those. Ridge finds additive effects
-    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept and rank-combined.
+    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept. Of the combinations tried
+    on the simulator, |z| times the root of the boosting share kept ridge's accuracy; plain rank products lost a quarter.
     """
     x = standardise(expression)
     with threadpool_limits(1):
@@ -63,9 +64,9 @@ def tf_gene_links(
     rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs)
-    both = np.sqrt(_share_below(ridge) * _share_below(boosting)).astype(np.float32)
-    both[itself] = 0
-    return TfGeneLinks(importance=both, ridge=ridge, boosting=boosting, rho=rho)
+    both = ridge * np.sqrt(boosting)
+    importance = np.where(both > 0, _share_below(both), 0).astype(np.float32)
+    return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho)
 
 
 def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells genes"]:
@@ -140,8 +141,7 @@ def _boost_screened(
     def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
         own = slice(start[first], start[last])
         offsets = start[first : last + 1] - start[first]
-        importance, trees = boost_block(bins, offsets, tf[own], target[first:last], seeds[first:last], settings)
-        return importance * np.repeat(trees, np.diff(offsets)).astype(np.float32)
+        return boost_block(bins, offsets, tf[own], target[first:last], seeds[first:last], settings)[0]
 
     parts = run_blocks(fit, blocks_of(np.diff(start), limit=2_000), n_jobs=n_jobs, title="TF -> gene")
     out = np.zeros(candidates.shape, dtype=np.float32)

@@ -1,0 +1,84 @@
+"""Small Lightning callbacks: history, progress bar, and the best weights kept in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import torch
+
+from .._core.settings import settings
+
+METRICS = ("train_loss", "validation_loss", "lr")
+
+
+class History(L.Callback):
+    """One row per epoch; part of a checkpoint, so that a resumed run continues the table."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the metrics of the epoch (validation runs before this hook)."""
+        seen = trainer.callback_metrics
+        row = {name: float(seen[name]) for name in METRICS if name in seen}
+        self.rows.append({"epoch": float(trainer.current_epoch), **row})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def table(self) -> pd.DataFrame:
+        """Epochs as rows, metrics as columns."""
+        frame = pd.DataFrame(self.rows, columns=["epoch", *METRICS])
+        frame = frame.dropna(axis=1, how="all")
+        return frame.astype({"epoch": int}).set_index(frame.index.astype(str))
+
+
+class Progress(L.Callback):
+    """A bar over epochs that shows the losses, when `settings.progress` is on."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        from tqdm.auto import tqdm
+
+        off = not settings.progress or not trainer.is_global_zero
+        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc="GRNFormer", disable=off)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        seen = trainer.callback_metrics
+        self.bar.set_postfix({name: f"{float(seen[name]):.4f}" for name in METRICS[:2] if name in seen})
+        self.bar.update(1)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.bar.close()
+
+
+class BestWeights(L.Callback):
+    """Keep the weights of the epoch with the lowest validation loss and put them back at the end."""
+
+    def __init__(self) -> None:
+        self.loss = float("inf")
+        self.epoch = -1
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember a better epoch."""
+        loss = float(trainer.callback_metrics["validation_loss"])
+        if trainer.sanity_checking or not loss < self.loss:
+            return
+        self.loss, self.epoch = loss, trainer.current_epoch
+        self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+
+    def restore(self, pl_module: L.LightningModule) -> None:
+        """Load the best weights."""
+        if self.weights:
+            pl_module.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loss, self.epoch, self.weights = state_dict["loss"], state_dict["epoch"], state_dict["weights"]
