@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns")
+_ABSENT = object()
 
 
 @dataclass(slots=True)
@@ -21,8 +22,22 @@ class Results:
     uns: dict[str, Any] = field(default_factory=dict)
 
     def write(self, adata: Any) -> None:
-        """Put every value into its slot of `adata`, replacing what an earlier run wrote there."""
-        for slot in SLOTS:
-            target = getattr(adata, slot)
-            for key, value in getattr(self, slot).items():
-                target[key] = value
+        """Put every value into its slot of `adata`, replacing what an earlier run wrote there, or none of them."""
+        written: list[tuple[Any, str, Any]] = []
+        try:
+            for slot in SLOTS:
+                target = getattr(adata, slot)
+                for key, value in getattr(self, slot).items():
+                    written.append((target, key, target.get(key, _ABSENT)))
+                    target[key] = value
+        except Exception:
+            for target, key, before in reversed(written):
+                _restore(target, key, before)
+            raise
+
+
+def _restore(target: Any, key: str, before: Any) -> None:
+    if before is not _ABSENT:
+        target[key] = before
+    elif key in target:
+        del target[key]

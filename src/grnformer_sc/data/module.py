@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Int64
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -39,7 +40,7 @@ class _Batches(Dataset[CellBatch]):
 
 
 class _Epochs(Sampler[BatchKey]):
-    """Keys of the batches of one epoch. Lightning calls `set_epoch` before each."""
+    """Keys of the batches of one epoch, shared between processes. Lightning calls `set_epoch` before each."""
 
     def __init__(self, index: np.ndarray, batch_size: int, root: int, *, shuffle: bool) -> None:
         self.index, self.batch_size, self.root, self.shuffle, self.epoch = index, batch_size, root, shuffle, 0
@@ -48,15 +49,23 @@ class _Epochs(Sampler[BatchKey]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.index.size // self.batch_size)
+        return -(-self.index.size // (self.batch_size * _world()[1]))
 
     def __iter__(self) -> Iterator[BatchKey]:
         index, epoch = self.index, self.epoch if self.shuffle else 0
         if self.shuffle:
             index = generator(self.root, "order", epoch).permutation(index)
         purpose = "train" if self.shuffle else "validation"  # validation: the same masks in every epoch
-        for step in range(len(self)):
-            yield (purpose, epoch, step), index[step * self.batch_size : (step + 1) * self.batch_size]
+        rank, world = _world()
+        blocks = [index[a : a + self.batch_size] for a in range(0, index.size, self.batch_size)]
+        for step in range(rank, len(self) * world, world):  # every process takes equally many: the last may repeat
+            yield (purpose, epoch, step), blocks[step % len(blocks)]
+
+
+def _world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 class CellDataModule(L.LightningDataModule):

@@ -26,7 +26,7 @@ CHUNK = 128  # regions scanned at once
 def draw_motifs(n_tfs: int, rng: np.random.Generator) -> Float[np.ndarray, "tfs length bases"]:
     """Draw position probability matrices; every fifth TF has a motif almost equal to that of the TF before it."""
     consensus = rng.integers(0, 4, (n_tfs, LENGTH))
-    main = rng.choice([0.94, 0.88, 0.7], (n_tfs, LENGTH), p=[0.5, 0.35, 0.15])
+    main = rng.choice([0.96, 0.9, 0.75], (n_tfs, LENGTH), p=[0.55, 0.35, 0.1])
     twins = np.arange(4, n_tfs, 5)
     consensus[twins], main[twins] = consensus[twins - 1], main[twins - 1]
     changed = rng.integers(0, LENGTH, twins.size)

@@ -27,7 +27,7 @@ REPRESSORS = 0.3  # share of TFs that mostly repress
 TURNED = 0.1  # share of sites that act against their TF's main sign
 BOUND = 0.15  # share of the decoy regions that a TF opens without any gene responding
 COPIED = 0.4  # share of the decoy regions that are open where some enhancer is
-FACTORS = 3  # hidden programmes shared by many genes
+TFS_PER_FACTOR = 5  # cell states within a type: one hidden programme per so many TFs
 DISPERSION = 0.3  # of the negative binomial: variance = mean + DISPERSION * mean ** 2
 ATAC_DEPTH = 0.12  # mean counts per region and cell
 
@@ -148,6 +148,9 @@ def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Ge
     tf_types = np.where(rng.random((n_types, n_tfs)) < 0.35, 0.9, -0.5) + rng.normal(0, 0.2, (n_types, n_tfs))
     hidden_types = rng.normal(0, 0.5, (n_types, n_tfs))
     coupling = rng.uniform(0.7, 0.95, n_tfs)
+    n_factors = max(2, n_tfs // TFS_PER_FACTOR)
+    tf_factors = rng.normal(0, 0.15, (n_factors, n_tfs))
+    tf_factors[rng.permutation(n_tfs) % n_factors, np.arange(n_tfs)] += rng.choice([-0.8, 0.8], n_tfs)
     profile = rng.normal(-0.5, 0.5, (n_regions, 1)) + np.where(rng.random((n_regions, n_types)) < 0.25, -2.5, 0.0)
     mean_activity = _mix(tf_types, hidden_types, coupling)
     model = rng.choice(enhancers, copies.size)
@@ -164,13 +167,13 @@ def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Ge
         opening=opening,
         profile=profile,
         region_rate=rng.lognormal(0, 0.5, n_regions),
-        gene_base=np.where(is_tf, 0.5, 2.5) * rng.lognormal(0, 0.6, n_genes),
+        gene_base=np.where(is_tf, 0.5, 2.0) * rng.lognormal(0, 0.7, n_genes),
         gene_types=rng.normal(0, 1, (n_genes, n_types)) * np.where(regulated, 0.2, np.where(is_tf, 0.0, 0.8))[:, None],
-        gene_factors=rng.normal(0, 0.15, (n_genes, FACTORS)) * ~is_tf[:, None],
+        gene_factors=rng.normal(0, 0.25 / np.sqrt(len(tf_factors)), (n_genes, len(tf_factors))) * ~is_tf[:, None],
         tf_types=tf_types,
         hidden_types=hidden_types,
         coupling=coupling,
-        tf_factors=rng.normal(0, 0.25, (FACTORS, n_tfs)),
+        tf_factors=tf_factors,
     )
 
 
@@ -194,8 +197,8 @@ def _draw_cells(
 ) -> tuple[Float[np.ndarray, "cells tfs"], sp.csr_matrix, sp.csr_matrix]:
     """Latent activity, RNA counts and ATAC counts of one chunk of cells."""
     n, n_tfs = types.size, plan.coupling.size
-    factors = rng.normal(size=(n, FACTORS))
-    shown = plan.tf_types[types] + factors @ plan.tf_factors + rng.normal(0, 0.8, (n, n_tfs))
+    factors = rng.normal(size=(n, len(plan.tf_factors)))
+    shown = plan.tf_types[types] + factors @ plan.tf_factors + rng.normal(0, 0.5, (n, n_tfs))
     hidden = plan.hidden_types[types] + rng.normal(0, 0.7, (n, n_tfs))
     activity = _mix(shown, hidden, plan.coupling)
     opened = expit(plan.profile.T[types] + activity @ plan.opening)

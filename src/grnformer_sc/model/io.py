@@ -101,3 +101,19 @@ def read_history(folder: Path) -> pd.DataFrame:
     frame = pd.read_csv(folder / HISTORY)
     frame.index = frame.index.astype(str)
     return frame
+
+
+def registry_to_json(registry: dict[str, Any]) -> dict[str, Any]:
+    """scvi-tools' registry in JSON types (arrays become lists)."""
+    text = json.dumps(registry, default=lambda value: {"array": np.asarray(value).tolist()})
+    out: dict[str, Any] = json.loads(text)
+    return out
+
+
+def registry_from_json(value: Any) -> Any:
+    """Inverse of `registry_to_json`."""
+    if isinstance(value, dict):
+        if set(value) == {"array"}:
+            return np.asarray(value["array"], dtype=object)
+        return {key: registry_from_json(part) for key, part in value.items()}
+    return value

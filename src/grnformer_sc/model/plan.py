@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import tempfile
@@ -18,6 +19,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
+from .._core.checks import fail
 from .._core.rng import seed_for, torch_generator
 from ..data.module import CellDataModule
 from ..nn.batch import CellBatch
@@ -25,7 +27,7 @@ from .callbacks import BestWeights, History, Progress
 from .config import TrainConfig
 
 Loss = Callable[[Any, CellBatch], Tensor]
-LAST = "last.ckpt"
+LAST, ROOT = "last.ckpt", "run.json"
 
 
 class TrainingPlan(L.LightningModule):
@@ -173,3 +175,21 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def write_root(folder: Path, root: int) -> Path:
+    """Keep the root of all random choices beside the checkpoints, for a run that resumes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ROOT).write_text(json.dumps({"root": str(root)}), encoding="utf-8")
+    return folder
+
+
+def read_root(path: Path) -> int:
+    """Root of the run whose folder (or checkpoint file) is given."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / ROOT).is_file() or (path.is_dir() and not (path / LAST).is_file()):
+        raise fail(
+            FileNotFoundError, f"resume_from needs {ROOT} and {LAST} of a cut-off run.", f"none in {folder}.",
+            "name the checkpoint_dir of that run.",
+        )  # fmt: skip
+    return int(json.loads((folder / ROOT).read_text(encoding="utf-8"))["root"])

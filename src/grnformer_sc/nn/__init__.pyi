@@ -1,0 +1,11 @@
+from .adapter import GraphAdapter as GraphAdapter
+from .batch import CellBatch as CellBatch
+from .fusion import FusedOutput as FusedOutput
+from .fusion import GRNFormerNet as GRNFormerNet
+from .graph import GraphEdges as GraphEdges
+from .graph import StructureGraph as StructureGraph
+from .heads import BinHead as BinHead
+from .heads import CountHead as CountHead
+from .losses import masked_loss as masked_loss
+from .perturb import PerturbEdges as PerturbEdges
+from .structure import StructureEncoder as StructureEncoder

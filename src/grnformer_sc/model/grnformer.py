@@ -1,0 +1,372 @@
+"""GRNFormer: the model class. It only conducts: data, network, plan and files live in their own modules."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from scvi.data import AnnDataManager
+from scvi.data.fields import LayerField
+from scvi.model.base import BaseModelClass
+
+from .._core.checks import fail
+from .._core.keys import GrnKeys
+from .._core.params import versions
+from .._core.rng import RngLike, as_root
+from ..data.batch import Collator
+from ..data.fields import UNKNOWN, CellData, empty_network, read_cells, read_network
+from ..data.module import CellDataModule, split_cells
+from ..grn.network import Network
+from . import inference, io
+from .assemble import build_loss, build_net
+from .attention import AttentionSummary, summarise
+from .config import ModelConfig, TrainConfig
+from .context import Context
+from .plan import Run, TrainingPlan, read_root, run, write_root
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+COUNTS = "X"  # registry key of the counts
+
+
+class GRNFormer(BaseModelClass):
+    """Expression model whose last layer attends to the gene regulatory network of the cell.
+
+    After Qiu et al. 2025 (arXiv 2503.01682), of which no code is public; another tool of the same name (Hegde and
+    Cheng 2026) predicts links. Set the data up with `setup_anndata`, train, read embeddings and attention.
+
+    Parameters
+    ----------
+    adata
+        RNA cells registered by `setup_anndata`.
+    config
+        Size and choices of the model.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> grs.model.ModelConfig(dim=16, layers=1).heads
+    4
+    """
+
+    def __init__(self, adata: AnnData, config: ModelConfig | None = None) -> None:
+        super().__init__(adata)
+        self.config = config or ModelConfig()
+        setup = self.registry_["setup_args"]
+        self.layer, self.grn_key = setup["layer"], setup["grn_key"]
+        known = self.config.use_grn or self.grn_key in adata.uns
+        self.network = read_network(adata, self.grn_key) if known else empty_network()
+        self.genes = pd.Index(adata.var_names.astype(str))
+        self._reset()
+
+    def _reset(self) -> None:
+        self.train_config: TrainConfig | None = None
+        self.context: Context | None = None
+        self.module: torch.nn.Module | None = None
+        self.history_ = pd.DataFrame()
+
+    @classmethod
+    def setup_anndata(cls, adata: AnnData, *, layer: str | None = None, grn_key: str = "grn", **kwargs: Any) -> None:
+        """Register the counts of an AnnData and name its network.
+
+        Parameters
+        ----------
+        adata
+            RNA cells with the slots of `grs.tl.build_grn`.
+        layer
+            Layer with raw counts; None reads `.X`.
+        grn_key
+            Base name of the network's slots.
+        kwargs
+            For scvi-tools, when it registers new data like old data.
+        """
+        if adata.is_view:
+            raise fail(ValueError, "setup needs an AnnData of its own.", "a view.", "call adata = adata.copy() first.")
+        arguments = {"layer": layer, "grn_key": grn_key}
+        method = {"model_name": cls.__name__, "setup_method_name": "setup_anndata", "setup_args": arguments}
+        counts = LayerField(COUNTS, layer, is_count_data=False, correct_data_format=False)  # we check, and never rewrite
+        manager = AnnDataManager([counts], setup_method_args=method)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: Any = "auto",
+        batch_size: int = 64,
+        train_size: float = 0.9,
+        early_stopping: bool = True,
+        lr: float = 1e-3,
+        rng: RngLike = 0,
+        checkpoint_dir: str | Path | None = None,
+        resume_from: str | Path | None = None,
+        **settings: Any,
+    ) -> None:
+        """Train on masked counts; the weights of the best epoch are kept.
+
+        Rates, neighbours and co-expression come from the training cells only. Dropout, masks and replaced edges follow
+        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells; None chooses by the number of cells.
+        accelerator, devices
+            Passed to Lightning.
+        batch_size
+            Cells per step.
+        train_size
+            Share of the cells that is trained on; the rest is the validation set.
+        early_stopping
+            Stop when the validation loss no longer improves.
+        lr
+            Largest learning rate.
+        rng
+            Seed or generator; ignored when resuming.
+        checkpoint_dir
+            Folder for the last and the best checkpoint; None writes no file.
+        resume_from
+            `checkpoint_dir` of a run that was cut off: training goes on as if it had not been.
+        settings
+            Other fields of `TrainConfig`.
+        """
+        config = TrainConfig(
+            max_epochs=max_epochs, batch_size=batch_size, train_size=train_size, early_stopping=early_stopping, lr=lr,
+            **settings,
+        )  # fmt: skip
+        root = as_root(rng) if resume_from is None else read_root(Path(resume_from))
+        cells = self._cells(None)
+        _need_known_groups(cells, GrnKeys(self.grn_key))
+        train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
+        self._reset()
+        context = Context.fit(cells.take(train), self.network, self.config, root=root)
+        net = build_net(self.config, context, self.network, self.genes, root=root)
+        collator = context.collator(cells, self.network, self.config.tokens)
+        data = CellDataModule(collator, train, validation, batch_size=batch_size, root=root)
+        epochs = config.epochs(train.size)
+        n_steps = epochs * -(-train.size // batch_size)
+        plan = TrainingPlan(net, build_loss(self.config), config, n_steps=n_steps, root=root)
+        where = Run(
+            accelerator=accelerator,
+            devices=devices,
+            checkpoint_dir=None if checkpoint_dir is None else write_root(Path(checkpoint_dir), root),
+            resume_from=None if resume_from is None else Path(resume_from),
+        )
+        self.history_ = run(plan, data, max_epochs=epochs, where=where)
+        self.module, self.context, self.train_config = net.cpu().eval(), context, config
+        self.train_indices_, self.validation_indices_ = train, validation
+        self.is_trained_ = True
+
+    def get_latent_representation(
+        self, adata: AnnData | None = None, *, indices: np.ndarray | None = None, batch_size: int = 64
+    ) -> np.ndarray:
+        """Fused embedding of cells (float32, cells x dim), with no gene masked.
+
+        Parameters
+        ----------
+        adata
+            Cells; None takes the data of the model. Genes are matched by name; cells without a known group get that of
+            their nearest training cells.
+        indices
+            Rows to embed; None takes all.
+        batch_size
+            Cells per step.
+        """
+        collator, rows = self._collator(adata, indices)
+        return inference.embed_cells(self._net(), collator, rows, batch_size=batch_size)
+
+    def get_gene_embeddings(self, adata: AnnData | None = None, *, batch_size: int = 64) -> pd.DataFrame:
+        """Mean fused embedding of each gene over the cells that express it (genes x dim; zeros for unexpressed genes)."""
+        collator, rows = self._collator(adata, None)
+        values = inference.embed_genes(self._net(), collator, rows, batch_size=batch_size)
+        return pd.DataFrame(values, index=self.genes, columns=[str(i) for i in range(values.shape[1])])
+
+    def get_attention(
+        self, adata: AnnData | None = None, *, top: int = 1000, batch_size: int = 64, rng: RngLike = 0
+    ) -> AttentionSummary:
+        """Attention that expressed genes pay to the nodes of the network, per group.
+
+        Parameters
+        ----------
+        adata
+            Cells; None takes the data of the model.
+        top
+            Strongest regulator-target pairs kept per group.
+        batch_size
+            Cells per step.
+        rng
+            Seed of the permutations.
+
+        Returns
+        -------
+        `received` (genes x groups), `edges` (top pairs per group) and `enrichment` (TFs against other genes, with
+        degree-matched and expression-matched nulls).
+        """
+        net, context = self._net(), self._trained()
+        collator, rows = self._collator(adata, None)
+        return summarise(
+            net, collator, rows, self.network, self.genes, context.group_rates,
+            top=top, batch_size=batch_size, root=as_root(rng),
+        )  # fmt: skip
+
+    def evaluate_masked(
+        self,
+        adata: AnnData | None = None,
+        *,
+        indices: np.ndarray | None = None,
+        batch_size: int = 64,
+        rng: RngLike = 0,
+    ) -> pd.DataFrame:
+        """Poisson deviance of masked counts, zeros included, beside baselines that know no network.
+
+        Parameters
+        ----------
+        adata
+            Held-out cells scored with the model's network (`grs.tl.cell_grn`). None takes the validation cells of the
+            model's own data, whose network may have been made from all cells: not a held-out error of the network.
+        indices
+            Rows to evaluate.
+        batch_size
+            Cells per step.
+        rng
+            Seed of the masks.
+
+        Returns
+        -------
+        Predictors as rows (`model`; `gene rate`: rate of the gene x visible size factor; `type rate`: rate of the gene
+        in the cell's group x visible size factor), with `deviance` and `n_counts`.
+        """
+        if adata is None and indices is None and self.is_trained_:
+            indices = self.validation_indices_
+        collator, rows = self._collator(adata, indices)
+        context = self._trained()
+        return inference.evaluate(
+            self._net(), collator, rows, context.group_rates, batch_size=batch_size, root=as_root(rng)
+        )
+
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Write the trained model, its network and all it needs to a folder (safetensors, JSON, HDF5; no pickle).
+
+        Parameters
+        ----------
+        dir_path
+            The folder to make.
+        overwrite
+            Replace a model that is there.
+        """
+        context, train_config = self._trained(), self.train_config
+        arrays, rest = context.to_arrays()
+        split = {"train": self.train_indices_, "validation": self.validation_indices_}
+        meta = {
+            "class": type(self).__name__,
+            "versions": versions(),
+            "config": self.config.to_dict(),
+            "train_config": {} if train_config is None else train_config.to_dict(),
+            "setup": {"layer": self.layer, "grn_key": self.grn_key},
+            "genes": list(self.genes),
+            "context": rest,
+            "registry": io.registry_to_json(self.registry_),
+        }
+        io.write_folder(
+            Path(dir_path),
+            meta=meta,
+            weights=self._net().state_dict(),
+            arrays=arrays | {f"split.{name}": value for name, value in split.items()},
+            network=self.network,
+            history=self.history_,
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:  # type: ignore[override]
+        """Read a model; it works without the AnnData it was trained on.
+
+        Parameters
+        ----------
+        dir_path
+            Folder written by `save`.
+        adata
+            Becomes the data of the model; it must hold its genes in its order. Other data can be given to each method.
+        """
+        folder = Path(dir_path)
+        meta, arrays = io.read_meta(folder), io.read_arrays(folder)
+        model = cls.__new__(cls)
+        BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
+        model.config = ModelConfig.from_dict(meta["config"])
+        model.layer, model.grn_key = meta["setup"]["layer"], meta["setup"]["grn_key"]
+        model.network, model.genes = io.read_network_file(folder), pd.Index(meta["genes"], dtype=object)
+        model._reset()
+        model.train_config = TrainConfig.from_dict(meta["train_config"])
+        model.context = Context.from_arrays(arrays, meta["context"])
+        model.module = build_net(model.config, model.context, model.network, model.genes, root=0).eval()
+        model.module.load_state_dict(io.read_weights(folder))
+        model.history_ = io.read_history(folder)
+        model.train_indices_, model.validation_indices_ = arrays["split.train"], arrays["split.validation"]
+        model.is_trained_ = True
+        if adata is not None:
+            _need_same_genes(adata, model.genes)
+            model.adata = adata
+        return model
+
+    def __repr__(self) -> str:
+        n_links, c = len(self.network.edges), self.config
+        state = f"trained for {len(self.history_)} epochs" if self.is_trained_ else "not trained"
+        gate = c.gate if self.context is None else self.context.gate
+        lines = [
+            f"GRNFormer with {self.genes.size} genes, {len(self.network.eregulons)} eRegulons ({n_links} links), "
+            f"{len(self.network.group_names)} groups",
+            f"    backbone: {c.backbone}, dim {c.dim}, {c.layers} layers, {c.heads} heads",
+            f"    network: {f'gate {gate!r}, alpha {c.alpha} ({c.perturb})' if c.use_grn else 'not used'}",
+            f"    {state}",
+        ]
+        return "\n".join(lines)
+
+    def _trained(self) -> Context:
+        if self.context is None:
+            raise fail(RuntimeError, "the model must be trained.", "an untrained model.", "call model.train() first.")
+        return self.context
+
+    def _net(self) -> torch.nn.Module:
+        self._trained()
+        if self.module is None:  # pragma: no cover  (set together with the context)
+            raise RuntimeError
+        return self.module
+
+    def _cells(self, adata: AnnData | None) -> CellData:
+        adata = self.adata if adata is None else adata
+        if adata is None:
+            raise fail(
+                ValueError, "the model holds no data.", "a model loaded without AnnData.", "pass adata=, or load(dir, adata)."
+            )
+        return read_cells(adata, self.network, layer=self.layer, keys=GrnKeys(self.grn_key), genes=self.genes)
+
+    def _collator(self, adata: AnnData | None, indices: np.ndarray | None) -> tuple[Collator, np.ndarray]:
+        context, cells = self._trained(), self._cells(adata)
+        rows = np.arange(cells.n_cells) if indices is None else np.asarray(indices)
+        return context.collator(cells, self.network, self.config.tokens), rows
+
+
+def _need_known_groups(cells: CellData, keys: GrnKeys) -> None:
+    lost = int((cells.codes == UNKNOWN).sum())
+    if lost:
+        raise fail(
+            ValueError, f"training needs a group of the network for every cell (adata.obs[{keys.group!r}]).",
+            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn or grs.tl.cell_grn on these cells.",
+        )  # fmt: skip
+
+
+def _need_same_genes(adata: AnnData, genes: pd.Index) -> None:
+    if not pd.Index(adata.var_names.astype(str)).equals(genes):
+        raise fail(
+            ValueError, f"adata must hold the model's {genes.size} genes in its order.", f"{adata.n_vars} genes.",
+            "load without adata and pass the data to each method: genes are then matched by name.",
+        )  # fmt: skip

@@ -1,0 +1,87 @@
+"""Reading a trained network: embeddings of cells and genes, and the error of masked counts. Batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32, Float64, Int
+from torch import nn
+
+from .._core.rng import generator
+from ..data.batch import Collator
+from ..nn.batch import CellBatch
+from .evaluation import DevianceSum
+
+
+def batches(
+    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int, root: int | None = None
+) -> Iterator[tuple[np.ndarray, CellBatch]]:
+    """Batches on the device of the net; masked (seeded by `root`) or, without a root, with nothing masked."""
+    device = next(net.parameters()).device
+    for start in range(0, rows.size, batch_size):
+        index = rows[start : start + batch_size]
+        rng = None if root is None else generator(root, "evaluate", start)
+        yield index, collator(index, rng, mask=root is not None).to(device)
+
+
+@torch.inference_mode()
+def embed_cells(
+    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
+) -> Float32[np.ndarray, "cells dim"]:
+    """Fused cell embeddings."""
+    net.eval()
+    parts = [net(batch, perturb=False).cells.float().cpu() for _, batch in batches(net, collator, rows, batch_size=batch_size)]
+    return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def embed_genes(
+    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
+) -> Float32[np.ndarray, "genes dim"]:
+    """Mean fused embedding of each gene over the cells in which it is a token."""
+    net.eval()
+    total: torch.Tensor | None = None
+    seen = torch.zeros(collator.cells.n_genes, dtype=torch.float64)
+    for _, batch in batches(net, collator, rows, batch_size=batch_size):
+        here = ~batch.padding
+        genes, tokens = batch.genes[here].cpu(), net(batch, perturb=False).genes[here].double().cpu()
+        if total is None:
+            total = torch.zeros(seen.numel(), tokens.shape[1], dtype=torch.float64)
+        total.index_add_(0, genes, tokens)
+        seen.index_add_(0, genes, torch.ones(genes.numel(), dtype=torch.float64))
+    if total is None:
+        return np.empty((seen.numel(), 0), dtype=np.float32)
+    return (total / seen.clamp(min=1)[:, None]).float().numpy()
+
+
+@torch.inference_mode()
+def evaluate(
+    net: nn.Module,
+    collator: Collator,
+    rows: Int[np.ndarray, " cells"],
+    group_rates: Float64[np.ndarray, "groups genes"],
+    *,
+    batch_size: int,
+    root: int,
+) -> pd.DataFrame:
+    """Poisson deviance of masked counts: the model, gene rate and type rate, the latter two times the size factor."""
+    net.eval()
+    total = DevianceSum()
+    for _, batch in batches(net, collator, rows, batch_size=batch_size, root=root):
+        asked = batch.masked.cpu().numpy()
+        genes, cell = batch.genes.cpu().numpy()[asked], np.nonzero(asked)[0]
+        size = np.exp(batch.log_size.double().cpu().numpy())[cell] * collator.mean_size
+        group = batch.group.cpu().numpy()[cell]
+        predicted = net(batch, perturb=False).log_rate.double().exp().cpu().numpy()[asked]
+        total.add(
+            batch.counts.cpu().numpy()[asked],
+            {
+                "model": predicted,
+                "type rate": group_rates[group, genes] * size,
+                "gene rate": collator.rates[genes] * size,
+            },
+        )
+    return total.table()

@@ -1,0 +1,74 @@
+"""Cross-attention from expression to structure, in the place of the backbone's last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+QUERY_CHUNK = 256
+
+
+class GraphAdapter(nn.Module):
+    r"""Multi-head cross-attention: queries are expression embeddings, keys and values structure embeddings.
+
+    .. math:: h = h_{expr} + \tanh(\beta)\, W_O\,\mathrm{softmax}(QK^\top / \sqrt{d_h}) V
+
+    One learned key without a gene (the sink, last) lets a cell opt out. `beta` is learned from 0, so that a new adapter
+    changes nothing; a number fixes the factor itself instead.
+    """
+
+    def __init__(self, dim: int, heads: int, *, beta: float | None = None, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm_query, self.norm_key = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.sink = nn.Parameter(torch.randn(dim) * dim**-0.5)
+        self.dropout = nn.Dropout(dropout)
+        self.beta = nn.Parameter(torch.zeros(())) if beta is None else None
+        self.fixed_beta = beta
+
+    @property
+    def strength(self) -> Tensor | float:
+        """Factor of the fused part."""
+        if self.beta is not None:
+            return torch.tanh(self.beta)
+        return float(self.fixed_beta or 0.0)
+
+    def forward(
+        self,
+        expression: Float[Tensor, "cells tokens dim"],
+        structure: Float[Tensor, "cells keys dim"],
+        present: Bool[Tensor, "cells keys"],
+    ) -> Float[Tensor, "cells tokens dim"]:
+        """Add what the network says to every token."""
+        q, k, v, mask = self._project(expression, structure, present)
+        fused = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        fused = self.out(fused.transpose(1, 2).reshape(expression.shape))
+        return expression + self.strength * self.dropout(fused)
+
+    def attention(
+        self,
+        expression: Float[Tensor, "cells tokens dim"],
+        structure: Float[Tensor, "cells keys dim"],
+        present: Bool[Tensor, "cells keys"],
+    ) -> Iterator[tuple[slice, Float[Tensor, "cells queries keys_and_1"]]]:
+        """Attention weights, mean over heads, in chunks of queries; the last key is the sink."""
+        q, k, _, mask = self._project(expression, structure, present)
+        for first in range(0, q.shape[2], QUERY_CHUNK):
+            part = slice(first, min(first + QUERY_CHUNK, q.shape[2]))
+            score = q[:, :, part] @ k.transpose(2, 3) * q.shape[3] ** -0.5
+            score = score.masked_fill(~mask, -torch.inf)
+            yield part, score.softmax(dim=-1).mean(dim=1)
+
+    def _project(self, expression: Tensor, structure: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        n_cells = expression.shape[0]
+        keys = torch.cat([self.norm_key(structure), self.sink.expand(n_cells, 1, -1)], dim=1)
+        mask = functional.pad(present, (0, 1), value=True)[:, None, None, :]
+        return self._split(self.query(self.norm_query(expression))), self._split(self.key(keys)), self._split(self.value(keys)), mask
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)

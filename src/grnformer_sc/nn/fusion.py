@@ -1,0 +1,99 @@
+"""GRNFormer: backbone, structure encoder, adapter and head, composed from built parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .adapter import GraphAdapter
+from .backbones.base import Backbone
+from .batch import CellBatch
+from .graph import StructureGraph
+from .perturb import PerturbEdges
+from .structure import StructureEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class FusedOutput:
+    """Embeddings of tokens and cells, and the prediction of every token's gene."""
+
+    genes: Float[Tensor, "cells tokens dim"]
+    cells: Float[Tensor, "cells dim"]
+    prediction: Float[Tensor, "cells tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The network part: shared network, its encoder, the adapter, and how edges are perturbed in training."""
+
+    graph: StructureGraph
+    encoder: StructureEncoder
+    adapter: GraphAdapter
+    perturb: PerturbEdges
+    tf_keys_only: bool = False
+
+
+class GRNFormerNet(nn.Module):
+    """A backbone whose last layer reads the cell's gene regulatory network (Qiu et al. 2025).
+
+    Without `structure` the backbone keeps its own last layer: the same model without a network, the control.
+    """
+
+    def __init__(self, backbone: Backbone, head: nn.Module, structure: Structure | None = None) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.graph = None if structure is None else structure.graph
+        self.encoder = None if structure is None else structure.encoder
+        self.adapter = None if structure is None else structure.adapter
+        self.perturb = PerturbEdges(mode="none") if structure is None else structure.perturb
+        self.tf_keys_only = structure is not None and structure.tf_keys_only
+
+    def forward(
+        self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
+    ) -> FusedOutput:
+        """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
+        h = self.backbone.encode(self.backbone.embed(batch), batch.padding)
+        if self.adapter is None:
+            h = self.backbone.last_layer(h, batch.padding)
+        else:
+            keys, present = self.keys(batch, generator=generator if perturb else None)
+            h = self.adapter(h, keys, present)
+        tokens = h[:, 1:]
+        return FusedOutput(tokens, h[:, 0], self.head(tokens, batch.genes, batch.log_size))
+
+    def keys(
+        self, batch: CellBatch, *, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "cells keys dim"], Tensor]:
+        """Structure embeddings of the genes of each cell's type network: type network and cell network, summed.
+
+        Both scales are one batch of graphs for the encoder: the cells, then each type that occurs.
+        """
+        if self.graph is None or self.encoder is None:
+            msg = "this network was built without a structure part; build it with structure=Structure(...)."
+            raise ValueError(msg)
+        types, place = torch.unique(batch.group, return_inverse=True)
+        group = torch.cat([batch.group, types])
+        on = torch.cat([batch.bits, batch.bits.new_ones(types.numel(), batch.bits.shape[1])])
+        edges = self.graph.edges(group, on)
+        if generator is not None:
+            shown = torch.cat([batch.visible, batch.visible.new_ones(types.numel(), batch.visible.shape[1])])
+            edges = self.perturb(edges, self.graph, group, shown, generator)
+        h = self.encoder(self.backbone.gene_embedding(), self.graph.is_tf, edges, group.numel())
+        index, present = self.graph.key_index[group], self.graph.key_present[batch.group]
+        h = self.encoder.gather(h, index)
+        n_cells = batch.group.numel()
+        if self.tf_keys_only:
+            present = present & self.graph.is_tf[index[:n_cells]]
+        return h[:n_cells] + h[n_cells:][place], present
+
+    def attention(self, batch: CellBatch) -> Iterator[tuple[slice, Float[Tensor, "cells queries keys_and_1"]]]:
+        """Attention of the tokens (CLS first) on the genes of `graph.key_index[group]` and the sink, in query chunks."""
+        if self.adapter is None:
+            msg = "this network was built without a structure part and has no attention on genes."
+            raise ValueError(msg)
+        h = self.backbone.encode(self.backbone.embed(batch), batch.padding)
+        yield from self.adapter.attention(h, *self.keys(batch))

@@ -1,0 +1,43 @@
+"""Heads that turn token embeddings into predictions of masked genes."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class CountHead(nn.Module):
+    """Log rate of a count: visible size factor + gene + what the cell adds.
+
+    The last layer starts at zero and the gene part at the gene's mean, so an untrained head predicts the gene's rate
+    times the visible size factor exactly, and training can only add to that baseline.
+    """
+
+    def __init__(self, dim: int, log_rate: Float[Tensor, " genes"]) -> None:
+        super().__init__()
+        self.gene = nn.Parameter(log_rate.detach().clone().to(torch.float32))
+        self.decoder = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
+        last = self.decoder[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self, h: Float[Tensor, "cells tokens dim"], genes: Int[Tensor, "cells tokens"], log_size: Float[Tensor, " cells"]
+    ) -> Float[Tensor, "cells tokens"]:
+        """Log rate of every token's gene."""
+        return log_size[:, None] + self.gene[genes] + self.decoder(h).squeeze(-1)
+
+
+class BinHead(nn.Module):
+    """Expression relative to the cell's size on the log scale, scGPT's kind of target (a regression without offsets)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, 1))
+
+    def forward(
+        self, h: Float[Tensor, "cells tokens dim"], genes: Int[Tensor, "cells tokens"], log_size: Float[Tensor, " cells"]
+    ) -> Float[Tensor, "cells tokens"]:
+        """Predicted value of every token's gene."""
+        return self.fc(h).squeeze(-1)
