@@ -10,7 +10,7 @@ from grnformer_sc.model.enrichment import matched_enrichment, nearest_others, tf
 def nodes():
     rng = np.random.default_rng(0)
     is_tf = np.arange(200) < 30
-    degree = np.where(is_tf, rng.integers(5, 40, 200), rng.integers(1, 40, 200)).astype(float)
+    degree = np.where(is_tf, rng.integers(20, 40, 200), rng.integers(1, 40, 200)).astype(float)
     return is_tf, degree, rng
 
 

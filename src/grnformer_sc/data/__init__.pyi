@@ -9,3 +9,4 @@ from .gates import StoredGate as StoredGate
 from .gates import resolve_gate as resolve_gate
 from .module import CellDataModule as CellDataModule
 from .module import split_cells as split_cells
+from .graph import structure_graph as structure_graph

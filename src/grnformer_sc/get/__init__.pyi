@@ -1,0 +1,12 @@
+from ._attention import attention as attention
+from ._attention import attention_enrichment as attention_enrichment
+from ._attention import attention_received as attention_received
+from ._attention import training as training
+from ._cells import activity as activity
+from ._cells import cell_graph as cell_graph
+from ._grn import eregulons as eregulons
+from ._grn import grn as grn
+from ._grn import groups as groups
+from ._grn import methods as methods
+from ._grn import network as network
+from ._params import params as params

@@ -1,46 +1,48 @@
-"""Fit of predicted rates to counts."""
+"""How well predicted rates explain counts."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import xlogy
 
 from .._core.checks import fail
 
 
-def poisson_deviance(counts: Float[np.ndarray, " n"], rate: Float[np.ndarray, " n"]) -> float:
-    """Mean Poisson deviance of counts (zeros included) given predicted rates; 0 is a perfect fit.
-
-    ``2 (y log(y / rate) - y + rate)``, the scale-free error of count predictions.
+def poisson_deviance(counts: Float[np.ndarray, "..."], rate: Float[np.ndarray, "..."]) -> float:
+    """Mean Poisson deviance 2 (y log(y / mu) - y + mu) of counts, zeros included.
 
     Parameters
     ----------
     counts
-        Observed counts.
+        Counts, at least 0.
     rate
-        Predicted rates, larger than 0.
+        Predicted means of the same shape, above 0.
 
     Returns
     -------
-    Mean deviance.
+    A number, 0 for a perfect prediction.
 
     Raises
     ------
     ValueError
-        A rate is not positive, or the shapes differ.
+        The shapes differ, a count is negative, or a rate is not above 0.
 
     Examples
     --------
     >>> import numpy as np
     >>> import grnformer_sc as grs
-    >>> round(grs.metrics.poisson_deviance(np.array([0.0, 2.0]), np.array([1.0, 2.0])), 6)
+    >>> grs.metrics.poisson_deviance(np.array([0.0, 2.0]), np.array([1.0, 2.0]))
     1.0
     """
     y, mu = np.asarray(counts, dtype=np.float64), np.asarray(rate, dtype=np.float64)
-    if y.shape != mu.shape or not (mu > 0).all():
+    if y.shape != mu.shape or not y.size:
         raise fail(
-            ValueError, "rates must be positive and as many as counts.",
-            f"{y.shape} counts, {mu.shape} rates, {int((mu <= 0).sum())} not positive.", "check the predictions.",
+            ValueError, "counts and rates need the same shape.", f"{y.shape} and {mu.shape}.", "pair them one to one."
+        )
+    if not (np.isfinite(y).all() and (y >= 0).all() and np.isfinite(mu).all() and (mu > 0).all()):
+        raise fail(
+            ValueError, "counts must be at least 0 and rates above 0.", f"minima {y.min():.4g} and {mu.min():.4g}.",
+            "clip the rates to a small positive number.",
         )  # fmt: skip
-    log = np.log(np.divide(y, mu, out=np.ones_like(y), where=y > 0))
-    return float(2 * np.mean(y * log - y + mu))
+    return float(2 * (xlogy(y, y) - xlogy(y, mu) - y + mu).mean())

@@ -1,4 +1,4 @@
-"""Recovery of known links by a scored list."""
+"""How well predicted links recover true ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,46 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float
 
-from .._core.checks import fail
+from .._core.checks import fail, listing
+
+
+def average_precision(truth: Bool[np.ndarray, " pairs"], score: Float[np.ndarray, " pairs"]) -> float:
+    """Area under the precision-recall curve as a step function: sum of precision times gain in recall.
+
+    Pairs with equal scores enter together, so the order of ties plays no part (scikit-learn's definition).
+
+    Parameters
+    ----------
+    truth
+        Which pairs are true.
+    score
+        Larger is more likely.
+
+    Returns
+    -------
+    A number in [0, 1]; NaN without a true pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import grnformer_sc as grs
+    >>> grs.metrics.average_precision(np.array([True, False, True]), np.array([3.0, 2.0, 1.0]))
+    0.8333333333333333
+    """
+    if not truth.any():
+        return float("nan")
+    true, found = _curve(truth, score)
+    gain = np.diff(true, prepend=0) / true[-1]
+    return float((gain * true / found).sum())
+
+
+def _curve(truth: Bool[np.ndarray, " pairs"], score: Float[np.ndarray, " pairs"]) -> tuple[np.ndarray, np.ndarray]:
+    """True and all pairs found at every distinct score, from the highest on."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])
+    return np.cumsum(truth[order])[last], last + 1
 
 
 def link_recovery(
@@ -16,66 +54,113 @@ def link_recovery(
     *,
     on: Sequence[str] = ("tf", "gene"),
     score: str = "score",
-    universe: int | None = None,
+    universe: int | pd.DataFrame | None = None,
 ) -> pd.Series:
-    """Measure how well scored links recover known ones (average precision beside its chance level).
+    """Judge a table of scored links against the true ones.
 
-    Links that were not predicted share the lowest rank, so a short list is not favoured; links of equal score share
-    their precision.
+    A link is a distinct combination of the columns `on`; a link that is predicted more than once counts with its highest
+    score, one that is not predicted has the lowest score of all and is tied with the others that are missing.
 
     Parameters
     ----------
     predicted
-        Scored links; of repeated links the best score counts.
+        Links with a finite score, larger for surer ones; the sign plays no part, so give `abs` of signed scores.
     truth
-        Known links.
+        True links.
     on
-        Columns that name a link.
+        Columns that name a link: TF and gene, region and gene, or all three.
     score
-        Column of `predicted` with the score, larger is better.
+        Column of `predicted`.
     universe
-        Number of links that could have been predicted; by default the predicted and the true ones.
+        All links that could have been predicted: a table with the columns `on` (links outside it are left out of
+        `predicted` and `truth`), or their number. By default all combinations of the names that occur.
 
     Returns
     -------
-    Series with `aupr` (average precision), `random` (share of true links in the universe), `ratio` (of both),
-    `early_precision` (precision among the best k, k = number of true links), `n_true`, `n_universe`.
+    Series of floats:
+
+    `aupr` : average precision; `random` : share of true links, what random scores reach; `aupr_ratio` : their quotient
+
+    `early_precision`, `early_precision_ratio` : precision among the best K = number of true links (expected value over
+    ties), and its quotient with `random` (Pratapa et al. 2020)
+
+    `auroc` : area under the receiver operating curve; `n_true`, `n_predicted`, `n_universe` : counts
 
     Raises
     ------
+    KeyError
+        A column is missing.
     ValueError
-        `truth` is empty or the universe is smaller than the links.
+        No true link lies in the universe, a score is not finite, or the universe is smaller than the links.
 
     Examples
     --------
     >>> import pandas as pd
     >>> import grnformer_sc as grs
-    >>> predicted = pd.DataFrame({"tf": ["A", "A"], "gene": ["x", "y"], "score": [2.0, 1.0]})
-    >>> truth = pd.DataFrame({"tf": ["A"], "gene": ["x"]})
-    >>> float(grs.metrics.link_recovery(predicted, truth, universe=10)["aupr"])
-    1.0
+    >>> truth = pd.DataFrame({"tf": ["A", "B"], "gene": ["x", "y"]})
+    >>> predicted = pd.DataFrame({"tf": ["A", "A", "B"], "gene": ["x", "y", "y"], "score": [3, 2, 1]})
+    >>> grs.metrics.link_recovery(predicted, truth)[["aupr", "random"]].round(3).tolist()
+    [0.833, 0.5]
     """
-    names = list(on)
-    true = truth[names].astype(str).drop_duplicates()
-    best = predicted[[*names, score]].astype({name: str for name in names}).groupby(names, sort=False)[score].max()
-    hit = pd.MultiIndex.from_frame(true).isin(best.index) if len(names) > 1 else true[names[0]].isin(best.index).to_numpy()
-    n_links = len(best) + int((~hit).sum())
-    n_universe = n_links if universe is None else universe
-    if true.empty or n_universe < n_links:
+    columns = list(on)
+    for table, needed in ((predicted, [*columns, score]), (truth, columns)):
+        missing = [name for name in needed if name not in table]
+        if missing:
+            raise fail(KeyError, f"links need the columns {needed}.", f"{listing(table.columns)}.", f"add {missing}.")
+    true = _keys(truth, columns).drop_duplicates()
+    best = _keys(predicted, columns).assign(score=predicted[score].to_numpy(dtype=np.float64))
+    if not np.isfinite(best["score"]).all():
+        raise fail(ValueError, "scores must be finite.", "NaN or infinite values.", "drop or fill these links.")
+    best = best.groupby(columns, as_index=False, sort=False)["score"].max()
+    if isinstance(universe, pd.DataFrame):
+        allowed = _keys(universe, columns).drop_duplicates()
+        true, best, n_all = true.merge(allowed), best.merge(allowed), len(allowed)
+    elif universe is None:
+        n_all = int(np.prod([pd.concat([true[name], best[name]]).nunique() for name in columns]))
+    else:
+        n_all = int(universe)
+    both = best.merge(true.assign(true=True), how="outer", on=columns)
+    if not len(true) or len(both) > n_all:
         raise fail(
-            ValueError, "truth must hold links and the universe all links.",
-            f"{len(true)} true links, {n_links} links, universe {n_universe}.", "count all possible pairs as universe.",
+            ValueError, "the universe must hold all links, true ones among them.",
+            f"{len(true)} true links and {len(both)} links for {n_all} possible ones.",
+            "check that both tables use the same names; give universe= as a table.",
         )  # fmt: skip
-    known = pd.MultiIndex.from_frame(true) if len(names) > 1 else pd.Index(true[names[0]])
-    is_true = best.index.isin(known)
-    order = np.argsort(-best.to_numpy(), kind="stable")
-    values, labels = best.to_numpy()[order], is_true[order]
-    last = np.r_[values[1:] != values[:-1], True] if values.size else np.empty(0, bool)
-    found = np.r_[np.cumsum(labels)[last], len(true)]
-    taken = np.r_[np.flatnonzero(last) + 1, n_universe]
-    aupr = float((np.diff(np.r_[0, found]) / len(true) * (found / taken)).sum())
-    early = float(labels[: len(true)].sum() / len(true))
-    random = len(true) / n_universe
+    return _judge(both["true"].notna().to_numpy(), both["score"].to_numpy(), n_all, len(best))
+
+
+def _keys(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return table[columns].astype(str)
+
+
+def _judge(truth: np.ndarray, score: np.ndarray, n_all: int, n_predicted: int) -> pd.Series:
+    """All numbers from the links of either table; the other `n_all` - links are false and share the lowest score."""
+    known = np.isfinite(score)
+    n_true = int(truth.sum())
+    true, found = _curve(truth[known], score[known]) if known.any() else (np.empty(0, int), np.empty(0, int))
+    true, found = np.r_[true, n_true], np.r_[found, n_all]
+    if known.sum() == n_all:
+        true, found = true[:-1], found[:-1]
+    gain, width = np.diff(true, prepend=0), np.diff(found, prepend=0)
+    aupr = float((gain * true / found).sum() / n_true)
+    at = int(np.searchsorted(found, n_true))
+    inside = n_true - (found[at] - width[at])
+    early = float((true[at] - gain[at] + gain[at] * inside / width[at]) / n_true)
+    false = found - true
+    n_false = n_all - n_true
+    steps = np.diff(false, prepend=0)
+    auroc = float((steps * (true - gain / 2)).sum() / (n_true * n_false)) if n_false else float("nan")
+    random = n_true / n_all
     return pd.Series(
-        {"aupr": aupr, "random": random, "ratio": aupr / random, "early_precision": early, "n_true": len(true), "n_universe": n_universe}
+        {
+            "aupr": aupr,
+            "random": random,
+            "aupr_ratio": aupr / random,
+            "early_precision": early,
+            "early_precision_ratio": early / random,
+            "auroc": auroc,
+            "n_true": float(n_true),
+            "n_predicted": float(n_predicted),
+            "n_universe": float(n_all),
+        }
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
@@ -21,6 +20,7 @@ from ..data.batch import Collator
 from ..data.fields import UNKNOWN, CellData, empty_network, read_cells, read_network
 from ..data.module import CellDataModule, split_cells
 from ..grn.network import Network
+from ..nn.fusion import GRNFormerNet
 from . import inference, io
 from .assemble import build_loss, build_net
 from .attention import AttentionSummary, summarise
@@ -69,7 +69,7 @@ class GRNFormer(BaseModelClass):
     def _reset(self) -> None:
         self.train_config: TrainConfig | None = None
         self.context: Context | None = None
-        self.module: torch.nn.Module | None = None
+        self.module: GRNFormerNet | None = None
         self.history_ = pd.DataFrame()
 
     @classmethod
@@ -250,7 +250,7 @@ class GRNFormer(BaseModelClass):
         collator, rows = self._collator(adata, indices)
         context = self._trained()
         return inference.evaluate(
-            self._net(), collator, rows, context.group_rates, batch_size=batch_size, root=as_root(rng)
+            self._net(), collator, rows, context.group_rates, config=self.config, batch_size=batch_size, root=as_root(rng)
         )
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
@@ -335,7 +335,7 @@ class GRNFormer(BaseModelClass):
             raise fail(RuntimeError, "the model must be trained.", "an untrained model.", "call model.train() first.")
         return self.context
 
-    def _net(self) -> torch.nn.Module:
+    def _net(self) -> GRNFormerNet:
         self._trained()
         if self.module is None:  # pragma: no cover  (set together with the context)
             raise RuntimeError

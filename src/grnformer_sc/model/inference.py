@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float32, Float64, Int
-from torch import nn
 
 from .._core.rng import generator
 from ..data.batch import Collator
 from ..nn.batch import CellBatch
+from ..nn.fusion import GRNFormerNet
+from .assemble import expected_counts
+from .config import ModelConfig
 from .evaluation import DevianceSum
 
 
 def batches(
-    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int, root: int | None = None
+    net: GRNFormerNet, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int, root: int | None = None
 ) -> Iterator[tuple[np.ndarray, CellBatch]]:
     """Batches on the device of the net; masked (seeded by `root`) or, without a root, with nothing masked."""
     device = next(net.parameters()).device
@@ -29,7 +31,7 @@ def batches(
 
 @torch.inference_mode()
 def embed_cells(
-    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
+    net: GRNFormerNet, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
 ) -> Float32[np.ndarray, "cells dim"]:
     """Fused cell embeddings."""
     net.eval()
@@ -39,7 +41,7 @@ def embed_cells(
 
 @torch.inference_mode()
 def embed_genes(
-    net: nn.Module, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
+    net: GRNFormerNet, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
 ) -> Float32[np.ndarray, "genes dim"]:
     """Mean fused embedding of each gene over the cells in which it is a token."""
     net.eval()
@@ -59,11 +61,12 @@ def embed_genes(
 
 @torch.inference_mode()
 def evaluate(
-    net: nn.Module,
+    net: GRNFormerNet,
     collator: Collator,
     rows: Int[np.ndarray, " cells"],
     group_rates: Float64[np.ndarray, "groups genes"],
     *,
+    config: ModelConfig,
     batch_size: int,
     root: int,
 ) -> pd.DataFrame:
@@ -75,7 +78,7 @@ def evaluate(
         genes, cell = batch.genes.cpu().numpy()[asked], np.nonzero(asked)[0]
         size = np.exp(batch.log_size.double().cpu().numpy())[cell] * collator.mean_size
         group = batch.group.cpu().numpy()[cell]
-        predicted = net(batch, perturb=False).log_rate.double().exp().cpu().numpy()[asked]
+        predicted = expected_counts(config, net(batch, perturb=False), batch).cpu().numpy()[asked]
         total.add(
             batch.counts.cpu().numpy()[asked],
             {

@@ -1,0 +1,5 @@
+from ._activity import activity as activity
+from ._attention import attention as attention
+from ._network import network as network
+from ._thresholds import thresholds as thresholds
+from ._training import training as training

@@ -1,0 +1,68 @@
+"""From a network (tables) to the shared graph of the model (tensors)."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .._core.checks import fail, listing
+from ..grn.coexpression import Partners
+from ..grn.network import Network
+from ..nn.graph import StructureGraph
+
+logger = logging.getLogger(__name__)
+
+
+def structure_graph(network: Network, genes: pd.Index, partners: Partners) -> StructureGraph:
+    """Translate the links that hold in each group into rows (group, eRegulon) of gene numbers.
+
+    Links whose TF or target is not among the genes are left out and counted in the log. Co-expressed pairs that are
+    links of their group are left out, so that edge perturbation brings in new pairs only.
+    """
+    n_groups, n_genes = len(network.group_names), genes.size
+    tf_of = genes.get_indexer(network.eregulons["tf"].astype(str))
+    target = genes.get_indexer(network.edges["gene"].astype(str))
+    eregulon = network.eregulon_of_edge
+    lost = (target < 0) | (tf_of[eregulon] < 0)
+    if lost.any():
+        logger.info("%d of %d links name a TF or gene that the data does not hold", lost.sum(), lost.size)
+    holds = network.edge_groups.tocoo()
+    keep = ~lost[holds.row]
+    edge, group = holds.row[keep], holds.col[keep].astype(np.int64)
+    if edge.size == 0:
+        raise fail(
+            ValueError, "the network needs links among the genes of the data.",
+            f"{lost.size} links, none of them usable; genes like {listing(genes, 3)}.",
+            "check the gene names, build the network with less strict settings, or pass use_grn=False.",
+        )  # fmt: skip
+    n_eregulons = len(network.eregulons)
+    links = np.unique((group * n_eregulons + eregulon[edge]) * n_genes + target[edge])
+    row_of_link, targets = np.divmod(links, n_genes)
+    rows, first = np.unique(row_of_link, return_index=True)
+    row_group, row_eregulon = np.divmod(rows, n_eregulons)
+    sign = network.eregulons["sign"].to_numpy(dtype=np.int64)
+    fresh = ~np.isin(
+        (partners.group * n_genes + partners.tf) * n_genes + partners.gene,
+        (row_of_link // n_eregulons * n_genes + tf_of[row_of_link % n_eregulons]) * n_genes + targets,
+    )
+    return StructureGraph(
+        n_genes,
+        n_groups,
+        row_group=_tensor(row_group),
+        row_eregulon=_tensor(row_eregulon),
+        row_tf=_tensor(tf_of[row_eregulon]),
+        row_sign=_tensor(sign[row_eregulon]),
+        indptr=_tensor(np.append(first, links.size)),
+        targets=_tensor(targets),
+        partner_indptr=_tensor(np.searchsorted(partners.group[fresh], np.arange(n_groups + 1))),
+        partner_tf=_tensor(partners.tf[fresh]),
+        partner_gene=_tensor(partners.gene[fresh]),
+        partner_r=torch.from_numpy(np.ascontiguousarray(partners.r[fresh])),
+    )
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))

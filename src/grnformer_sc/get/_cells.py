@@ -1,0 +1,129 @@
+"""Results of cells: activities and the graph of one cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .._core.checks import need_key, need_one_of
+from .._core.keys import GrnKeys
+from .._core.optional import need
+from ._grn import grn, merge_regions
+from ._read import network_of, rna_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = "grn", rna: str = "rna") -> AnnData:
+    """Read the eRegulon activities as an AnnData with eRegulons as variables, so that every `sc.pl` works on them.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    kind
+        AUC of the target genes, or of the regions (with ATAC).
+    key
+        Base name of the network.
+    rna
+        Name of the RNA modality.
+
+    Returns
+    -------
+    AnnData cells x eRegulons: `.X` AUC (float32), `layers["active"]` bits (CSR bool), `var` the eRegulon table, `obs`,
+    `obsm` and `obsp` of the cells.
+
+    Raises
+    ------
+    KeyError
+        There are no activities (of this kind).
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> grs.get.activity(mdata).n_obs
+    200
+    """
+    from anndata import AnnData
+
+    need_one_of(kind, ("gene", "region"), name="kind")
+    adata, keys = rna_of(data, rna), GrnKeys(key)
+    auc, active = (keys.auc, keys.active) if kind == "gene" else (keys.auc_region, keys.active_region)
+    need_key(adata.obsm, auc, where="adata.obsm", fix="run grs.tl.build_grn (with ATAC for kind='region').")
+    table = network_of(data, key, rna).eregulons
+    values = adata.obsm[auc]
+    var = table.set_index(pd.Index(table["name"].astype(str), name=None)).drop(columns="name")
+    out = AnnData(
+        X=values.to_numpy(dtype=np.float32), obs=adata.obs.copy(), var=var.loc[values.columns],
+        layers={"active": adata.obsm[active].copy()},
+    )  # fmt: skip
+    for name, part in adata.obsm.items():
+        if name not in (keys.auc, keys.active, keys.auc_region, keys.active_region):
+            out.obsm[name] = part.copy()
+    for name, part in adata.obsp.items():
+        out.obsp[name] = part.copy()
+    if keys.cells in adata.uns:
+        out.uns[keys.cells] = adata.uns[keys.cells]
+    return out
+
+
+def cell_graph(
+    data: Any, cell: str, *, as_: Literal["frame", "networkx", "pyg"] = "frame", key: str = "grn", rna: str = "rna"
+) -> Any:
+    """Read one cell's gene graph: the eRegulons that are on in the cell, with the links that hold in its type.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    cell
+        Barcode.
+    as_
+        `"frame"`: table of TF -> gene links; `"networkx"`: `DiGraph`; `"pyg"`: `torch_geometric.data.Data` on all genes
+        of the data with `edge_index` (2 x edges), `edge_weight`, `edge_sign`.
+    key
+        Base name of the network.
+    rna
+        Name of the RNA modality.
+
+    Returns
+    -------
+    The graph.
+
+    Raises
+    ------
+    KeyError
+        There is no network, or the cell is unknown.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> list(grs.get.cell_graph(mdata, "cell000").columns)
+    ['tf', 'gene', 'weight', 'sign', 'n_regions', 'eregulon']
+    """
+    need_one_of(as_, ("frame", "networkx", "pyg"), name="as_")
+    table = merge_regions(grn(data, cell=cell, key=key, rna=rna))
+    if as_ == "networkx":
+        networkx = need("networkx")
+        return networkx.from_pandas_edgelist(
+            table, "tf", "gene", ["weight", "sign", "n_regions", "eregulon"], create_using=networkx.DiGraph
+        )
+    if as_ == "pyg":
+        import torch
+        from torch_geometric.data import Data
+
+        genes = rna_of(data, rna).var_names
+        index = np.stack([genes.get_indexer(table["tf"]), genes.get_indexer(table["gene"])])
+        return Data(
+            edge_index=torch.from_numpy(index), num_nodes=genes.size,
+            edge_weight=torch.from_numpy(table["weight"].to_numpy(dtype=np.float32)),
+            edge_sign=torch.from_numpy(table["sign"].to_numpy(dtype=np.int64)),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,33 @@
+"""The one way into the slots: find the RNA AnnData and check that a slot is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._core.checks import need_key
+from .._core.inputs import resolve
+from ..grn.network import Network
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def rna_of(data: Any, rna: str = "rna") -> AnnData:
+    """RNA AnnData of a MuData, a pair or an AnnData."""
+    if hasattr(data, "mod"):
+        need_key(data.mod, rna, where="the MuData", fix="name the RNA modality with rna='...'.")
+        return data.mod[rna]
+    return data[0] if isinstance(data, tuple) else resolve(data)[0]
+
+
+def stored(data: Any, key: str, *, made_by: str, rna: str = "rna") -> dict[str, Any]:
+    """Content of `uns[key]`."""
+    adata = rna_of(data, rna)
+    need_key(adata.uns, key, where="adata.uns", fix=f"run {made_by} first, or name another result with key=.")
+    found: dict[str, Any] = adata.uns[key]
+    return found
+
+
+def network_of(data: Any, key: str, rna: str = "rna") -> Network:
+    """The stored network."""
+    return Network.from_uns(stored(data, key, made_by="grs.tl.build_grn(mdata, groupby=...)", rna=rna))

@@ -1,0 +1,176 @@
+"""`tl.cell_grn`: the networks of cells from a network that exists already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._core.checks import fail, listing, need_key, need_nonempty_rows, need_one_of
+from .._core.inputs import ALL_CELLS
+from .._core.keys import GrnKeys
+from .._core.logging import step
+from .._core.params import recipe
+from .._core.settings import resolve_jobs
+from ..grn.network import Network
+from ..grn.region_gene import parse_regions
+from ..grn.score import CellInput, apply_network, fit_cells
+from ._inputs import find_group, read_counts, resolve
+from ._write import cell_results
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+MOST_MISSING = 0.5  # share of the network's genes that new data may lack
+
+
+def cell_grn(
+    data: Any,
+    *,
+    net: Any = None,
+    groupby: str | None = None,
+    thresholds: Literal["reference", "fit"] = "reference",
+    rna: str = "rna",
+    atac: str = "atac",
+    layer: str | None = None,
+    atac_layer: str | None = None,
+    key_added: str = "grn",
+    n_jobs: int | None = None,
+    copy: bool = False,
+) -> Any:
+    """Give every cell its own network: eRegulons of its cell type, switched on or off by their AUC.
+
+    With the reference thresholds the network is frozen: a cell's gene bits depend on its own counts alone, so it gets the
+    same bits in any subset, and new cells are comparable with those the network was made from.
+
+    Parameters
+    ----------
+    data
+        Cells to score: AnnData, MuData or pair (rna, atac).
+    net
+        Object that holds the network (AnnData, MuData, or the dictionary of `uns["grn"]`); by default `data` itself.
+    groupby
+        Column of obs with cell types by the names the network knows; by default `obs["grn_group"]` where it exists, or
+        the one group of a network without groups.
+    thresholds
+        `"reference"` uses the network's thresholds and types, `"fit"` fits both anew on these cells.
+    rna, atac
+        Names of the modalities.
+    layer, atac_layer
+        Layers with raw counts; `None` is `.X`.
+    key_added
+        Base name of the slots, in `net` as in `data`.
+    n_jobs
+        Threads.
+    copy
+        Return a copy of `data` instead of writing to it.
+
+    Returns
+    -------
+    `None`, or the copy. Sets the cell-level slots that `build_grn` sets, and `uns["grn"]` with the network used:
+
+    `obs["grn_group"]`, `obsm["grn_auc"]` (DataFrame float32), `obsm["grn_active"]` (CSR bool), the same two for regions
+    where there is ATAC, `obsp["grn_connectivities"]`, `obsp["grn_distances"]`, `uns["grn_cells"]`
+
+    Raises
+    ------
+    KeyError
+        There is no network, or no group labels.
+    ValueError
+        Labels are unknown to the network, or more than half of its genes are missing.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> new = mdata["rna"][:50].copy()
+    >>> grs.tl.cell_grn(new, net=mdata, groupby="cell_type")
+    >>> bool((new.obsm["grn_active"] != mdata["rna"].obsm["grn_active"][:50]).nnz == 0)
+    True
+    """
+    need_one_of(thresholds, ("reference", "fit"), name="thresholds")
+    keys, jobs = GrnKeys(key_added), resolve_jobs(n_jobs)
+    if copy:
+        data = tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
+    rna_data, atac_data = resolve(data, rna, atac)
+    stored = _stored(rna_data if net is None else net, keys, rna)
+    network = Network.from_uns(stored)
+    groups = _groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
+    names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
+    codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
+    cells, n_missing = _cells(rna_data, atac_data, network, layer, atac_layer, codes)
+    with step(logger, "cell_grn") as facts:
+        if thresholds == "fit":
+            scores = fit_cells(cells, network.edges, names, n_jobs=jobs)
+        else:
+            scores = apply_network(cells, network, n_jobs=jobs)
+        facts.append(f"{rna_data.n_obs} cells, {scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
+        facts.append(f"{n_missing} genes of the network are missing")
+    out = cell_results(scores, keys, rna_data.obs_names, groups)
+    params = {"thresholds": thresholds, "groupby": groupby}
+    record = recipe("cell_grn", params, inputs={"rna": layer or "X"}, dropped={"genes_missing": n_missing})
+    out.uns[keys.uns] = {**scores.network.to_uns(), "params": stored["params"], "cell_params": record}
+    out.write(rna_data)
+    return data if copy else None
+
+
+def _stored(net: Any, keys: GrnKeys, rna: str) -> Mapping[str, Any]:
+    if isinstance(net, Mapping) and "edges" in net:
+        return net
+    holder = net.mod[rna] if hasattr(net, "mod") else net
+    need_key(
+        holder.uns, keys.uns, where="uns", fix="run grs.tl.build_grn(mdata, groupby=...) first, or pass net= with a network."
+    )
+    stored: Mapping[str, Any] = holder.uns[keys.uns]
+    return stored
+
+
+def _groups(
+    data: Any, rna: AnnData, atac: AnnData | None, groupby: str | None, network: Network, keys: GrnKeys, *, fit: bool
+) -> pd.Series:
+    if groupby is None and keys.group in rna.obs:
+        groupby = keys.group
+    if groupby is None and network.group_names != (ALL_CELLS,) and not fit:
+        raise fail(
+            KeyError, "the cells need the cell types of the network.", f"no groupby= and no obs[{keys.group!r}].",
+            f"name the column of obs whose values are among {listing(network.group_names)}.",
+        )  # fmt: skip
+    groups = find_group(data, rna, atac, groupby)
+    unknown = sorted(set(groups.cat.categories) - set(network.group_names))
+    if unknown and not fit:
+        raise fail(
+            ValueError, f"cell types must be those of the network: {listing(network.group_names)}.",
+            f"unknown {listing(unknown)}.", "rename them, drop these cells, or pass thresholds='fit'.",
+        )  # fmt: skip
+    return groups
+
+
+def _cells(
+    rna: AnnData, atac: AnnData | None, network: Network, layer: str | None, atac_layer: str | None, codes: np.ndarray
+) -> tuple[CellInput, int]:
+    """Counts in name order; the ranked genes are those of the data."""
+    counts = read_counts(rna, layer, what="RNA counts")
+    need_nonempty_rows(counts, rna.obs_names, what="RNA")
+    needed = pd.Index(network.edges["gene"].astype(str).unique())
+    n_missing = int((~needed.isin(rna.var_names)).sum())
+    if n_missing > MOST_MISSING * needed.size:
+        raise fail(
+            ValueError, f"at least {1 - MOST_MISSING:.0%} of the network's genes must be in the data.",
+            f"{needed.size - n_missing} of {needed.size}; data {listing(rna.var_names, 3)}, network {listing(needed, 3)}.",
+            "use the same species and gene names.",
+        )  # fmt: skip
+    by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
+    genes = rna.var_names[by_name]
+    if atac is None:
+        return CellInput(sp.csr_matrix(counts[:, by_name]), genes, codes), n_missing
+    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
+    place = parse_regions(atac.var_names)
+    by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
+    return CellInput(counts[:, by_name], genes, codes, access[:, by_place], atac.var_names[by_place]), n_missing
