@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 import matplotlib as mpl
+import mudata
 import pytest
 from threadpoolctl import threadpool_limits
 
 import grnformer_sc as grs
 
 mpl.use("Agg")
+mudata.set_options(pull_on_update=False)  # the behaviour of mudata 0.4; without it every copy warns
 
 FOLDERS = {"realdata": "GRS_DATA_DIR", "golden": "GRS_GOLDEN_DIR"}
 

@@ -21,6 +21,7 @@ TAKES_DATA = ("pp", "tl", "get", "pl")
 DATA_NAMES = ("data", "adata", "mdata", "rna", "atac")
 SECTIONS = ("Parameters", "Returns", "Raises", "Examples")
 IN_PLACE = ("pp", "tl")
+NEED_FILES = {("datasets", "fetch"), ("datasets", "snare_cortex")}  # examples need files that are not in the package
 
 
 def public_names() -> Iterator[tuple[str, str]]:
@@ -56,8 +57,8 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize(("space", "name"), [pair for pair in FUNCTIONS if pair[0] in TAKES_DATA])
 def test_data_come_first(space: str, name: str) -> None:
-    first = next(iter(inspect.signature(load(space, name)).parameters))
-    assert first in DATA_NAMES
+    parameters = list(inspect.signature(load(space, name)).parameters)
+    assert not parameters or parameters[0] in DATA_NAMES
 
 
 @pytest.mark.parametrize(("space", "name"), FUNCTIONS)
@@ -82,13 +83,14 @@ def test_every_argument_has_a_type_and_a_description(space: str, name: str) -> N
 def test_the_docstring_is_complete(space: str, name: str) -> None:
     function = load(space, name)
     found = sections(function)
-    needed = [title for title in SECTIONS if title != "Parameters" or inspect.signature(function).parameters]
+    always = ("Returns", "Examples")  # a function without arguments has nothing to describe and nothing to refuse
+    needed = SECTIONS if inspect.signature(function).parameters else always
     missing = [title for title in needed if not found.get(title, "").strip()]
     assert not missing
     first = found["Summary"].splitlines()[0]
     assert first.endswith("."), first
     assert ">>> " in found["Examples"]
-    assert "+SKIP" not in found["Examples"]
+    assert (space, name) in NEED_FILES or "+SKIP" not in found["Examples"]
 
 
 @pytest.mark.parametrize(("space", "name"), [pair for pair in FUNCTIONS if pair[0] in IN_PLACE])

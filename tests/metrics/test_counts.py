@@ -25,7 +25,12 @@ def test_zero_for_the_counts_themselves_and_smallest_at_their_mean():
 
 @pytest.mark.parametrize(
     ("counts", "rate", "text"),
-    [([1.0], [1.0, 2.0], "same shape"), ([1.0], [0.0], "rates above 0"), ([-1.0], [1.0], "at least 0"), ([1.0], [np.nan], "above 0")],
+    [
+        ([1.0], [1.0, 2.0], "same shape"),
+        ([1.0], [0.0], "rates above 0"),
+        ([-1.0], [1.0], "at least 0"),
+        ([1.0], [np.nan], "above 0"),
+    ],
 )
 def test_bad_input_is_named(counts, rate, text):
     with pytest.raises(ValueError, match=text):

@@ -15,7 +15,9 @@ import grnformer_sc as grs
 def dense_case(seed: int, levels: int, share: float):
     """Random truth and scores on 6 TFs x 9 genes; a share of the pairs is not predicted."""
     rng = np.random.default_rng(seed)
-    pairs = pd.MultiIndex.from_product([list("ABCDEF"), [f"g{i}" for i in range(9)]], names=["tf", "gene"]).to_frame(index=False)
+    pairs = pd.MultiIndex.from_product([list("ABCDEF"), [f"g{i}" for i in range(9)]], names=["tf", "gene"]).to_frame(
+        index=False
+    )
     truth = rng.random(len(pairs)) < 0.2
     truth[0] = True
     score = rng.integers(1, levels + 1, len(pairs)).astype(float)
@@ -40,7 +42,9 @@ def test_equal_to_sklearn_on_all_pairs(seed, levels, share):
 @given(st.integers(0, 10_000), st.sampled_from([2, 5, 10_000]))
 def test_average_precision_equals_sklearn(seed, levels):
     _, truth, score, _ = dense_case(seed, levels, 1.0)
-    assert grs.metrics.average_precision(truth, score) == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+    assert grs.metrics.average_precision(truth, score) == pytest.approx(
+        average_precision_score(truth, score), abs=1e-12
+    )
 
 
 def test_early_precision_is_the_mean_over_all_orders_of_ties():

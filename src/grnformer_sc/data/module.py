@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -93,8 +92,8 @@ class CellDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[CellBatch]:
         return self._loader(self.train, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[CellBatch] | list[Any]:
-        return self._loader(self.validation, shuffle=False) if self.validation.size else []
+    def val_dataloader(self) -> DataLoader[CellBatch]:
+        return self._loader(self.validation, shuffle=False)
 
     def transfer_batch_to_device(self, batch: CellBatch, device: torch.device, dataloader_idx: int) -> CellBatch:
         return batch.to(device)

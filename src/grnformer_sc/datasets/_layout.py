@@ -77,11 +77,17 @@ def lay_out_genome(n_genes: int, n_tfs: int, rng: np.random.Generator) -> Layout
 
 def _draw_genes(n_genes: int, n_tfs: int, n_chroms: int, length: int, rng: np.random.Generator) -> pd.DataFrame:
     size = np.clip(rng.lognormal(9.3, 0.8, n_genes), 1_000, 100_000).astype(np.int64)
-    tss = rng.integers(FARTHEST // 3, length - FARTHEST // 3, n_genes) if length > FARTHEST else rng.integers(0, length, n_genes)
+    tss = (
+        rng.integers(FARTHEST // 3, length - FARTHEST // 3, n_genes)
+        if length > FARTHEST
+        else rng.integers(0, length, n_genes)
+    )
     forward = rng.random(n_genes) < 0.5
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "chrom": pd.Categorical.from_codes(rng.permutation(np.arange(n_genes) % n_chroms), numbered("chr", n_chroms, 1)),
+            "chrom": pd.Categorical.from_codes(
+                rng.permutation(np.arange(n_genes) % n_chroms), numbered("chr", n_chroms, 1)
+            ),
             "start": np.where(forward, tss, np.maximum(tss - size, 0)),
             "end": np.where(forward, np.minimum(tss + size, length), tss),
             "strand": np.where(forward, "+", "-"),
@@ -89,7 +95,6 @@ def _draw_genes(n_genes: int, n_tfs: int, n_chroms: int, length: int, rng: np.ra
         },
         index=pd.Index(numbered("TF", n_tfs, 2) + numbered("G", n_genes - n_tfs, 4)),
     )
-    return table
 
 
 def _enhancer_owners(is_tf: np.ndarray, rng: np.random.Generator) -> Int[np.ndarray, " enhancers"]:

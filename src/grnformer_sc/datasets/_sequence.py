@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int, UInt8
 
-from .._core.checks import fail
+from .._core.checks import fail, listing
 from .._core.keys import GENOME
 from .._core.rng import generator
 
@@ -37,15 +37,15 @@ def draw_motifs(n_tfs: int, rng: np.random.Generator) -> Float[np.ndarray, "tfs 
 
 
 def draw_sequences(
-    n_regions: int,
-    width: int,
+    shape: tuple[int, int],
     site_region: Int[np.ndarray, " sites"],
     site_tf: Int[np.ndarray, " sites"],
     motifs: Float[np.ndarray, "tfs length bases"],
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "regions width"]:
     """Draw random sequence (0 to 3 for ACGT) and write one instance of its motif, on either strand, at every site."""
-    sequence = rng.integers(0, 4, (n_regions, width), dtype=np.uint8)
+    n_regions, width = shape
+    sequence = rng.integers(0, 4, shape, dtype=np.uint8)
     order = np.argsort(site_region, kind="stable")
     region, tf = site_region[order], site_tf[order]
     nth = np.arange(region.size) - np.searchsorted(region, region)
@@ -60,9 +60,7 @@ def draw_sequences(
     return sequence
 
 
-def scan(
-    sequence: UInt8[np.ndarray, "regions width"], motifs: Float[np.ndarray, "tfs length bases"]
-) -> sp.csr_matrix:
+def scan(sequence: UInt8[np.ndarray, "regions width"], motifs: Float[np.ndarray, "tfs length bases"]) -> sp.csr_matrix:
     """Best log-odds score (bits) of every motif on both strands of every region, where it reaches the p-value."""
     points = np.rint(np.log2(motifs / 0.25) * SCALE).astype(np.float32)
     cut = np.array([_threshold(p.astype(np.int64)) for p in points], dtype=np.float32)
@@ -129,10 +127,11 @@ def simulated_genome(mdata: MuData) -> dict[str, str]:
     >>> genome[first["chrom"]][first["start"] : first["end"]] == first["sequence"]
     True
     """
-    atac = mdata.mod["atac"] if "atac" in mdata.mod else None
+    atac = mdata.mod.get("atac")
     if atac is None or GENOME not in atac.uns:
         raise fail(
-            KeyError, "the genome belongs to a simulated MuData.", f"modalities {list(mdata.mod)}, no {GENOME!r} in uns.",
+            KeyError, "the genome belongs to a simulated MuData.",
+            f"modalities {listing(mdata.mod)}, no {GENOME!r} in uns.",
             "make the data with grs.datasets.simulate_multiome().",
         )  # fmt: skip
     recipe, genome = atac.uns[GENOME], {}

@@ -19,6 +19,7 @@ from ._layout import WIDTH, Layout, lay_out_genome, numbered
 from ._sequence import draw_motifs, draw_sequences, scan, to_text
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 CELL_TYPE = "cell_type"
@@ -116,7 +117,10 @@ def simulate_multiome(
     starts = range(0, n_cells, CHUNK)
     chunks = [_draw_cells(types[s : s + CHUNK], layout, plan, generator(root, "cells", s)) for s in starts]
     activity, rna, atac = zip(*chunks, strict=True)
-    return _assemble(layout, plan, types, np.concatenate(activity), sp.vstack(rna, "csr"), sp.vstack(atac, "csr"), root)
+    labels = pd.Categorical.from_codes(types, numbered("type", n_types, 1))
+    obs = pd.DataFrame({CELL_TYPE: labels}, index=pd.Index(numbered("cell", n_cells, 5)))
+    first = _rna(sp.vstack(rna, "csr"), obs, layout, plan, np.concatenate(activity))
+    return pair(first, _atac(sp.vstack(atac, "csr"), obs, layout, plan, root))
 
 
 def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:
@@ -213,7 +217,10 @@ def _draw_cells(
 
 
 def _regulate(
-    activity: Float[np.ndarray, "cells tfs"], opened: Float[np.ndarray, "cells regions"], layout: Layout, plan: Regulation
+    activity: Float[np.ndarray, "cells tfs"],
+    opened: Float[np.ndarray, "cells regions"],
+    layout: Layout,
+    plan: Regulation,
 ) -> Float[np.ndarray, "cells genes"]:
     """Expression relative to the base rate: Hill functions, AND/OR, openness, saturating sum over enhancers.
 
@@ -258,37 +265,34 @@ def _truth(layout: Layout, plan: Regulation) -> pd.DataFrame:
     return frame
 
 
-def _assemble(
-    layout: Layout,
-    plan: Regulation,
-    types: Int[np.ndarray, " cells"],
-    activity: Float[np.ndarray, "cells tfs"],
-    rna: sp.csr_matrix,
-    atac: sp.csr_matrix,
-    root: int,
-) -> MuData:
+def _rna(counts: sp.csr_matrix, obs: pd.DataFrame, layout: Layout, plan: Regulation, activity: np.ndarray) -> AnnData:
     from anndata import AnnData
 
-    n_types = plan.profile.shape[1]
-    cells = pd.Index(numbered("cell", types.size, 5))
-    labels = pd.Categorical.from_codes(types, numbered("type", n_types, 1))
-    obs = pd.DataFrame({CELL_TYPE: labels}, index=cells)
+    out = AnnData(counts, obs=obs.copy(), var=layout.genes.copy())
+    tfs = out.var_names[out.var["is_tf"].to_numpy()]
+    out.uns[TRUTH] = _truth(layout, plan)
+    out.obsm[TRUTH_ACTIVITY] = pd.DataFrame(activity, index=obs.index, columns=tfs)
+    return out
+
+
+def _atac(counts: sp.csr_matrix, obs: pd.DataFrame, layout: Layout, plan: Regulation, root: int) -> AnnData:
+    """ATAC counts with sequences and their motif hits; as many decoy instances are planted as there are sites."""
+    from anndata import AnnData
+
     rng = generator(root, "sequence")
-    motifs = draw_motifs(activity.shape[1], rng)
-    n_decoys = len(plan.sites)
-    region = np.r_[plan.sites["region"], rng.integers(0, len(layout.regions), n_decoys)]
-    tf = np.r_[plan.sites["tf"], rng.integers(0, activity.shape[1], n_decoys)]
-    sequence = draw_sequences(len(layout.regions), WIDTH, region, tf, motifs, rng)
-    first = AnnData(rna, obs=obs.copy(), var=layout.genes.copy())
-    tfs = first.var_names[first.var["is_tf"].to_numpy()]
-    first.uns[TRUTH] = _truth(layout, plan)
-    first.obsm[TRUTH_ACTIVITY] = pd.DataFrame(activity, index=cells, columns=tfs)
-    second = AnnData(atac, obs=obs.copy(), var=layout.regions.drop(columns="promoter").assign(sequence=to_text(sequence)))
-    second.varm[MOTIFS] = scan(sequence, motifs)
-    second.uns[MOTIFS] = {"tfs": tfs.to_numpy(dtype=object), "source": "simulate_multiome", "pwm": motifs}
-    second.uns[GENOME] = {
+    tfs = layout.genes.index[layout.genes["is_tf"].to_numpy()]
+    n_regions, n_decoys = len(layout.regions), len(plan.sites)
+    motifs = draw_motifs(tfs.size, rng)
+    region = np.r_[plan.sites["region"], rng.integers(0, n_regions, n_decoys)]
+    tf = np.r_[plan.sites["tf"], rng.integers(0, tfs.size, n_decoys)]
+    sequence = draw_sequences((n_regions, WIDTH), region, tf, motifs, rng)
+    var = layout.regions.drop(columns="promoter").assign(sequence=to_text(sequence))
+    out = AnnData(counts, obs=obs.copy(), var=var)
+    out.varm[MOTIFS] = scan(sequence, motifs)
+    out.uns[MOTIFS] = {"tfs": tfs.to_numpy(dtype=object), "source": "simulate_multiome", "pwm": motifs}
+    out.uns[GENOME] = {
         "root": f"{root:032x}",
         "chrom": np.array(list(layout.lengths), dtype=object),
         "length": np.array(list(layout.lengths.values()), dtype=np.int64),
     }
-    return pair(first, second)
+    return out

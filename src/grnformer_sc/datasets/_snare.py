@@ -29,9 +29,9 @@ POSITIONS = ("chrom", "start", "end", "gene", "strand")
 def snare_cortex(*, subset: Literal["small"] | None = None, download: bool = True) -> MuData:
     """Load paired RNA and ATAC counts of adult mouse cortex (SNARE-seq, GSE126074, mm10).
 
-    10,309 cells, 1,677 highly variable genes and 25,734 pre-selected regions, each region linked upstream to one gene.
-    Data are sparse: about 250 RNA and 80 ATAC counts per cell. Files come from `GRS_DATA_DIR`, the cache or the network,
-    with their checksums verified (`fetch`).
+    10,309 cells, 1,677 highly variable genes and 25,734 pre-selected regions, each region linked upstream to one
+    gene. Data are sparse: about 250 RNA and 80 ATAC counts per cell. Files come from `GRS_DATA_DIR`, the cache or the
+    network, with their checksums verified (`fetch`).
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ def snare_cortex(*, subset: Literal["small"] | None = None, download: bool = Tru
     for x, features, what in ((rna, genes, "genes"), (atac, regions, "regions")):
         if x.shape != (len(obs), len(features)):
             raise fail(
-                ValueError, f"counts, cells and {what} must fit.", f"{x.shape} for {len(obs)} cells and {len(features)} {what}.",
+                ValueError, f"counts, cells and {what} must fit.",
+                f"{x.shape} for {len(obs)} cells and {len(features)} {what}.",
                 "get the files again.",
             )  # fmt: skip
     if subset == "small":
@@ -123,9 +124,7 @@ def _read_regions(path: Path) -> pd.DataFrame:
     return table
 
 
-def _small_selection(
-    cell_type: pd.Series, rna: sp.csr_matrix, atac: sp.csr_matrix
-) -> Int[np.ndarray, " selected"]:
+def _small_selection(cell_type: pd.Series, rna: sp.csr_matrix, atac: sp.csr_matrix) -> Int[np.ndarray, " selected"]:
     """Cells of the small set: one generator (seed 0) visits the types by name, also those that are kept whole."""
     rich = (rna.sum(axis=1).A1 >= FEWEST_COUNTS) & (atac.sum(axis=1).A1 >= FEWEST_COUNTS)
     label = cell_type.astype(str).to_numpy()

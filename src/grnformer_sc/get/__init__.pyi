@@ -7,6 +7,6 @@ from ._cells import cell_graph as cell_graph
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups
-from ._grn import methods as methods
 from ._grn import network as network
+from ._methods import methods as methods
 from ._params import params as params

@@ -82,7 +82,7 @@ def attention_received(data: Any, *, key: str = "grnformer", rna: str = "rna") -
     adata, keys = rna_of(data, rna), ModelKeys(key)
     groups = [str(name) for name in stored(data, key, made_by=FIT, rna=rna).get("group_names", [])]
     need_key(adata.varm, keys.attention, where="adata.varm", fix="fit a model with a network (use_grn=True).")
-    return pd.DataFrame(adata.varm[keys.attention], index=adata.var_names, columns=groups)
+    return pd.DataFrame(adata.varm[keys.attention], index=adata.var_names, columns=groups, copy=True)
 
 
 def attention_enrichment(
@@ -104,7 +104,8 @@ def attention_enrichment(
     Returns
     -------
     Table with one row per group: ratio of mean attention on TFs to that on others (`rho`), the same against genes of
-    equal degree and of equal expression, and one-sided permutation p values.
+    equal degree and of equal expression, and one-sided permutation p values. NaN for a model that attends to TFs only
+    (`keys="tf"`): there is nothing to compare with.
 
     Raises
     ------
@@ -159,11 +160,10 @@ def training(data: Any, *, key: str = "grnformer", rna: str = "rna") -> pd.DataF
 def _table(data: Any, name: str, key: str, rna: str) -> pd.DataFrame:
     found = stored(data, key, made_by=FIT, rna=rna)
     if name not in found:
-        raise fail(
-            KeyError, f"uns[{key!r}] holds no {name!r}.", f"{listing(found)}.", "fit a model with a network (use_grn=True)."
-        )
+        fix = "fit a model with a network (use_grn=True)."
+        raise fail(KeyError, f"uns[{key!r}] holds no {name!r}.", f"{listing(found)}.", fix)
     table: pd.DataFrame = found[name]
-    return table
+    return table.copy()
 
 
 def _of_group(table: pd.DataFrame, group: str | None) -> pd.DataFrame:

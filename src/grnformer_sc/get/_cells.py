@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from .._core.checks import need_key, need_one_of
 from .._core.keys import GrnKeys
-from .._core.optional import need
+from ._export import digraph
 from ._grn import grn, merge_regions
 from ._read import network_of, rna_of
 
@@ -34,7 +35,7 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
     Returns
     -------
     AnnData cells x eRegulons: `.X` AUC (float32), `layers["active"]` bits (CSR bool), `var` the eRegulon table, `obs`,
-    `obsm` and `obsp` of the cells.
+    `obsm` and `obsp` of the cells, and the colours of their labels. Nothing is shared with `data`.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
     values = adata.obsm[auc]
     var = table.set_index(pd.Index(table["name"].astype(str), name=None)).drop(columns="name")
     out = AnnData(
-        X=values.to_numpy(dtype=np.float32), obs=adata.obs.copy(), var=var.loc[values.columns],
+        X=values.to_numpy(dtype=np.float32, copy=True), obs=adata.obs.copy(), var=var.loc[values.columns],
         layers={"active": adata.obsm[active].copy()},
     )  # fmt: skip
     for name, part in adata.obsm.items():
@@ -67,8 +68,9 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
             out.obsm[name] = part.copy()
     for name, part in adata.obsp.items():
         out.obsp[name] = part.copy()
-    if keys.cells in adata.uns:
-        out.uns[keys.cells] = adata.uns[keys.cells]
+    for name, part in adata.uns.items():
+        if name == keys.cells or name.endswith("_colors"):
+            out.uns[name] = deepcopy(part)
     return out
 
 
@@ -84,7 +86,8 @@ def cell_graph(
     cell
         Barcode.
     as_
-        `"frame"`: table of TF -> gene links; `"networkx"`: `DiGraph`; `"pyg"`: `torch_geometric.data.Data` on all genes
+        `"frame"`: table of TF -> gene links, one row per eRegulon and gene; `"networkx"`: `DiGraph` with the strongest
+        link of each pair; `"pyg"`: `torch_geometric.data.Data` on all genes
         of the data with `edge_index` (2 x edges), `edge_weight`, `edge_sign`.
     key
         Base name of the network.
@@ -111,10 +114,7 @@ def cell_graph(
     need_one_of(as_, ("frame", "networkx", "pyg"), name="as_")
     table = merge_regions(grn(data, cell=cell, key=key, rna=rna))
     if as_ == "networkx":
-        networkx = need("networkx")
-        return networkx.from_pandas_edgelist(
-            table, "tf", "gene", ["weight", "sign", "n_regions", "eregulon"], create_using=networkx.DiGraph
-        )
+        return digraph(table)
     if as_ == "pyg":
         import torch
         from torch_geometric.data import Data

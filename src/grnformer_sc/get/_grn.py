@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing, need_one_of
-from .._core.keys import DEFAULT_METHOD, GrnKeys
-from .._core.optional import need
+from .._core.keys import GrnKeys
 from ..grn.network import Network
+from ._export import cytoscape_text, digraph, gene_sets, graphml_text, strongest
 from ._read import network_of, rna_of
 
-FORMATS = ("frame", "decoupler", "networkx")
+FORMATS = ("frame", "decoupler", "networkx", "graphml", "cyjs", "gmt")
 
 
 def grn(
@@ -60,7 +60,7 @@ def grn(
         return network.edges[in_group(network, group)]
     if cell is not None:
         return network.edges[in_cell(data, network, cell, key, rna)]
-    return network.edges
+    return network.edges.copy()
 
 
 def in_group(network: Network, group: str) -> np.ndarray:
@@ -77,7 +77,8 @@ def in_cell(data: Any, network: Network, cell: str, key: str, rna: str) -> np.nd
     """Links of one cell (bool), in time proportional to the number of links."""
     adata, keys = rna_of(data, rna), GrnKeys(key)
     if cell not in adata.obs_names:
-        raise fail(KeyError, f"cell={cell!r} is no barcode.", f"{listing(adata.obs_names, 3)}.", "use a name of obs_names.")
+        found = f"{listing(adata.obs_names, 3)}."
+        raise fail(KeyError, f"cell={cell!r} is no barcode.", found, "use a name of obs_names.")
     row = adata.obs_names.get_loc(cell)
     on = adata.obsm[keys.active][[row]].toarray().ravel()
     return on[network.eregulon_of_edge] & in_group(network, str(adata.obs[keys.group].iloc[row]))
@@ -112,7 +113,7 @@ def eregulons(data: Any, *, key: str = "grn", rna: str = "rna") -> pd.DataFrame:
     >>> "threshold" in grs.get.eregulons(mdata)
     True
     """
-    return network_of(data, key, rna).eregulons
+    return network_of(data, key, rna).eregulons.copy()
 
 
 def groups(data: Any, *, key: str = "grn", rna: str = "rna") -> pd.DataFrame:
@@ -144,11 +145,17 @@ def groups(data: Any, *, key: str = "grn", rna: str = "rna") -> pd.DataFrame:
     >>> sorted(grs.get.groups(mdata)["group"].unique())
     ['type1', 'type2']
     """
-    return network_of(data, key, rna).groups
+    return network_of(data, key, rna).groups.copy()
 
 
 def network(
-    data: Any, *, group: str | None = None, cell: str | None = None, format: str = "frame", key: str = "grn", rna: str = "rna"  # noqa: A002
+    data: Any,
+    *,
+    group: str | None = None,
+    cell: str | None = None,
+    format: str = "frame",
+    key: str = "grn",
+    rna: str = "rna",
 ) -> Any:
     """Read TF -> gene links (regions merged) in the form that other tools read.
 
@@ -159,8 +166,10 @@ def network(
     group, cell
         Restrict to a cell type or a cell.
     format
-        `"frame"`: table `tf, gene, weight, sign, n_regions, eregulon`; `"decoupler"`: `source, target, weight`, one row
-        per pair; `"networkx"`: a `DiGraph` with these as edge attributes.
+        `"frame"`: table `tf, gene, weight, sign, n_regions, eregulon`, one row per eRegulon and gene; `"decoupler"`:
+        `source, target, weight`; `"networkx"`: `DiGraph`; `"graphml"`, `"cyjs"`: text for Cytoscape and others. These
+        hold one link per TF and gene, the strongest where several eRegulons share it. `"gmt"`: text, one gene set per
+        eRegulon.
     key
         Base name of the network.
     rna
@@ -168,7 +177,7 @@ def network(
 
     Returns
     -------
-    Table or graph; weights are signed importances (-1 to 1).
+    Table, graph or text; weights are signed importances (-1 to 1).
 
     Raises
     ------
@@ -187,14 +196,16 @@ def network(
     """
     need_one_of(format, FORMATS, name="format")
     table = merge_regions(grn(data, group=group, cell=cell, key=key, rna=rna))
+    if format == "frame":
+        return table
+    if format == "gmt":
+        return gene_sets(table)
     if format == "decoupler":
-        best = table.iloc[np.argsort(-table["weight"].abs().to_numpy(), kind="stable")].drop_duplicates(["tf", "gene"])
-        best = best.sort_values(["tf", "gene"], ignore_index=True)
-        return best.rename(columns={"tf": "source", "gene": "target"})[["source", "target", "weight"]]
+        return strongest(table).rename(columns={"tf": "source", "gene": "target"})[["source", "target", "weight"]]
+    graph = digraph(table)
     if format == "networkx":
-        attributes = ["weight", "sign", "n_regions", "eregulon"]
-        return need("networkx").from_pandas_edgelist(table, "tf", "gene", attributes, create_using=need("networkx").DiGraph)
-    return table
+        return graph
+    return graphml_text(graph) if format == "graphml" else cytoscape_text(graph)
 
 
 def merge_regions(edges: pd.DataFrame) -> pd.DataFrame:
@@ -207,20 +218,3 @@ def merge_regions(edges: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg({"weight": "first", "sign": "first", "n_regions": "sum"})[
         ["tf", "gene", "weight", "sign", "n_regions", "eregulon"]
     ]
-
-
-def methods() -> pd.DataFrame:
-    """List the methods of `grs.tl.build_grn`.
-
-    Returns
-    -------
-    Table with `method`, `needs`, `what`.
-
-    Examples
-    --------
-    >>> import grnformer_sc as grs
-    >>> grs.get.methods()["method"].tolist()
-    ['eregulon']
-    """
-    rows = [(DEFAULT_METHOD, "RNA counts; ATAC counts and motif hits where there are any", "SCENIC+-style eRegulons, native")]
-    return pd.DataFrame(rows, columns=["method", "needs", "what"])

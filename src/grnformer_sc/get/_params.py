@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
+from .._core.checks import need_key
 from ._read import stored
 
 
@@ -36,4 +38,6 @@ def params(data: Any, key: str = "grn", *, rna: str = "rna") -> dict[str, Any]:
     >>> grs.get.params(mdata)["method"]
     'eregulon'
     """
-    return dict(stored(data, key, made_by="the function that makes it", rna=rna)["params"])
+    found = stored(data, key, made_by="the function that makes it", rna=rna)
+    need_key(found, "params", where=f"adata.uns[{key!r}]", fix="name a result of this package, such as key='grn'.")
+    return deepcopy(dict(found["params"]))

@@ -68,7 +68,8 @@ def infer_edges(pools: Pools, evidence: Evidence, settings: InferSettings, *, ro
             pools.expression, pools.accessibility, pools.pairs["gene"].to_numpy(), pools.pairs["region"].to_numpy(),
             seeds, settings=settings.region_gene, n_jobs=n_jobs,
         )  # fmt: skip
-        links = pools.pairs.assign(importance=importance, rho=rho, score=importance * pools.pairs["weight"].to_numpy())
+        score = importance * np.abs(rho) * pools.pairs["weight"].to_numpy()
+        links = pools.pairs.assign(importance=importance, rho=rho, score=score)
     seeds = seeds_for(root, "tf_gene", pools.genes)
     tf_gene = tf_gene_links(pools.expression, pools.tfs, seeds, settings=settings.tf_gene, n_jobs=n_jobs)
     modules = join_links(links, tf_gene, evidence, settings.eregulons)

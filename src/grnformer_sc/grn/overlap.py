@@ -53,7 +53,7 @@ def overlap_graph(
     cells_of = _cells_by_code(code_of, first.size)
     size = np.einsum("cr,cr->c", bits, edge_counts[group, group])
     rows, cols, values = [], [], []
-    for own in np.unique(group):
+    for own in map(int, np.unique(group)):
         inside = np.flatnonzero((group == own) & (size > 0))
         found = _nearest(bits, size, inside, inside, edge_counts[own, own], n_neighbors)
         for part, new in zip((rows, cols, values), _spread(*found, cells_of, n_neighbors), strict=True):

@@ -9,7 +9,7 @@ from scipy.special import xlogy
 from .._core.checks import fail
 
 
-def poisson_deviance(counts: Float[np.ndarray, "..."], rate: Float[np.ndarray, "..."]) -> float:
+def poisson_deviance(counts: Float[np.ndarray, "*counts"], rate: Float[np.ndarray, "*rates"]) -> float:
     """Mean Poisson deviance 2 (y log(y / mu) - y + mu) of counts, zeros included.
 
     Parameters

@@ -58,8 +58,8 @@ def link_recovery(
 ) -> pd.Series:
     """Judge a table of scored links against the true ones.
 
-    A link is a distinct combination of the columns `on`; a link that is predicted more than once counts with its highest
-    score, one that is not predicted has the lowest score of all and is tied with the others that are missing.
+    A link is a distinct combination of the columns `on`; a link that is predicted more than once counts with its
+    highest score, one that is not predicted has the lowest score of all and is tied with the others that are missing.
 
     Parameters
     ----------

@@ -15,18 +15,19 @@ from ..grn.network import Network
 from ..nn.adapter import GraphAdapter
 from ..nn.backbones import ScGPTConfig, get_backbone
 from ..nn.batch import CellBatch
-from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
+from ..nn.fusion import FusedOutput, Structure
 from ..nn.heads import BinHead, CountHead
 from ..nn.losses import masked_loss
 from ..nn.perturb import PerturbEdges
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
 from .context import Context
+from .net import CellSummaryNet
 
 
 def build_net(
     config: ModelConfig, context: Context, network: Network, genes: pd.Index, *, root: int
-) -> GRNFormerNet:
+) -> CellSummaryNet:
     """Build the network; the initial weights follow from `root` and leave torch's own generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)
@@ -43,7 +44,7 @@ def build_net(
         log_rate = torch.from_numpy(np.log(context.rates * context.mean_size))
         head = CountHead(config.dim, log_rate) if config.loss == "poisson" else BinHead(config.dim)
         structure = _structure(config, context, network, genes) if config.use_grn else None
-        return GRNFormerNet(backbone, head, structure)
+        return CellSummaryNet(backbone, head, structure, loadings=torch.from_numpy(context.reference.loadings))
 
 
 def _structure(config: ModelConfig, context: Context, network: Network, genes: pd.Index) -> Structure:

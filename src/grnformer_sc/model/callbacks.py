@@ -22,8 +22,9 @@ class History(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the metrics of the epoch (validation runs before this hook)."""
         seen = trainer.callback_metrics
-        row = {name: float(seen[name]) for name in METRICS if name in seen}
-        self.rows.append({"epoch": float(trainer.current_epoch), **row})
+        row = {name: float(seen[name]) for name in METRICS[:2] if name in seen}
+        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.rows.append({"epoch": float(trainer.current_epoch), **row, "lr": rate})
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

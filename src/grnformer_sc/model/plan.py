@@ -68,9 +68,6 @@ class TrainingPlan(L.LightningModule):
         loss = self.loss(self.net(batch, perturb=False), batch)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=batch.genes.shape[0], sync_dist=True)
 
-    def on_train_epoch_end(self) -> None:
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-
     def configure_optimizers(self) -> Any:
         """Weight decay for matrices only, not for biases, norms and gates."""
         weights = [p for p in self.net.parameters() if p.requires_grad]
@@ -138,6 +135,7 @@ def run(plan: TrainingPlan, data: CellDataModule, *, max_epochs: int, where: Run
             enable_progress_bar=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            limit_val_batches=1.0 if data.validation.size else 0,
             use_distributed_sampler=False,
         )
         trainer.fit(plan, datamodule=data, ckpt_path=_resume(where.resume_from), weights_only=True)
@@ -169,8 +167,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # a resumed or repeated run writes to the folder that it was given
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-            # training without validation cells is allowed
-            warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*|.*You defined a `validation_step`.*")
+            # Lightning's own use of a torch class
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -5,62 +5,75 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from .. import get
-from .._core.checks import need_one_of
-from ._style import BLUE, GREY, NORMAL, ORANGE, SEQUENTIAL, SMALL, cluster_order, name_ticks, new_axes, shown_note, tidy
+from .._core.checks import fail, need_one_of
+from ._attention_panels import (
+    AttentionTables,
+    enrichment_panel,
+    links_bars,
+    links_panel,
+    regulator_bars,
+    regulators_panel,
+)
 
-Kind = Literal["regulators", "links", "enrichment"]
-NULLS = {
-    "rho": ("all other genes", GREY, "o", "p_value"),
-    "rho_degree_matched": ("genes of equal degree", BLUE, "D", "p_degree_matched"),
-    "rho_expression_matched": ("genes of equal expression", ORANGE, "s", "p_expression_matched"),
-}
-SIGNIFICANT = 0.05
+Kind = Literal["overview", "regulators", "links", "enrichment"]
+KINDS = ("overview", "regulators", "links", "enrichment")
 
 
 def attention(
     data: Any,
     *,
-    kind: Kind = "regulators",
+    kind: Kind = "overview",
     group: str | None = None,
     top: int = 15,
     key: str = "grnformer",
+    rna: str = "rna",
     ax: Axes | None = None,
-) -> Axes:
-    """Plot which regulators a fitted model attends to in each cell type.
+    figure: Figure | SubFigure | None = None,
+) -> Any:
+    """Plot what a fitted model attends to in each cell type: regulators, their targets, and TFs against other genes.
+
+    Attention is shown relative to the mean gene of the cell type's network, because a gene of a small network receives
+    more of the whole by that alone. The cell types take turns in choosing what is shown, so that each has its own
+    strongest ones. TFs are compared with all other genes and with genes of equal degree and equal expression (filled:
+    p < 0.05): a TF has more links than other genes, and the plain ratio of Qiu et al. (2025) reflects that first.
 
     Parameters
     ----------
     data
         AnnData or MuData with a fitted model.
     kind
-        `"regulators"`: attention received by the top TFs, cell types x TFs. `"links"`: the strongest regulator -> target
-        pairs of one cell type. `"enrichment"`: attention on TFs against all other genes and against genes of equal degree
-        and equal expression (filled: p < 0.05), because a TF has more links than other genes and the plain ratio reflects
-        that first.
+        `"overview"`: the panels below side by side. `"regulators"`: attention that TFs receive (grey: not in the
+        network of the cell type). `"links"`: regulator -> target pairs (blank: not among the strongest pairs of the
+        cell type; ring: a link of its network). `"enrichment"`: TFs against other genes.
     group
-        Cell type of `kind="links"`; by default the first.
+        Show one cell type.
     top
-        Number of TFs or links.
+        Number of TFs and of links.
     key
         Base name of the model.
+    rna
+        Name of the RNA modality.
     ax
-        Axes to draw on; new ones by default.
+        Axes to draw on, for one panel; new ones by default.
+    figure
+        Figure or SubFigure to draw on, for the overview; a new one by default.
 
     Returns
     -------
-    The axes.
+    The axes; for the overview a dictionary of axes: `"regulators"`, `"links"`, and `"enrichment"` where the model
+    attends to more than TFs.
 
     Raises
     ------
     KeyError
         There is no fitted model with a network, or the group is unknown.
     ValueError
-        `kind` is unknown.
+        `kind` is unknown, `ax` is given for the overview or `figure` for one panel, or there is nothing to compare.
 
     Examples
     --------
@@ -68,74 +81,67 @@ def attention(
     >>> mdata = grs.datasets.simulate_multiome(120, n_genes=80, n_tfs=10, n_types=2, rng=0)
     >>> grs.tl.build_grn(mdata, groupby="cell_type")
     >>> model = grs.tl.fit(mdata["rna"], max_epochs=1)
-    >>> grs.pl.attention(mdata).get_xlabel()
+    >>> grs.pl.attention(mdata)["regulators"].get_xlabel()
     'Regulator'
     """
-    need_one_of(kind, ("regulators", "links", "enrichment"), name="kind")
+    need_one_of(kind, KINDS, name="kind")
+    if kind == "overview" and ax is not None:
+        raise fail(
+            ValueError, "the overview has several panels.", "ax=.", "pass figure=, or choose one panel with kind=."
+        )
+    if kind != "overview" and figure is not None:
+        raise fail(ValueError, "one panel is drawn on axes.", "figure=.", "pass ax=.")
+    tables = _tables(data, group, key, rna)
+    if kind == "overview":
+        return _overview(tables, top, figure)
     if kind == "regulators":
-        return _regulators(get.attention_received(data, key=key), get.attention(data, key=key), top, ax)
+        return (regulator_bars if group is not None else regulators_panel)(tables, top, ax)
     if kind == "links":
-        return _links(get.attention(data, group=group, key=key), top, ax)
-    return _enrichment(get.attention_enrichment(data, key=key), ax)
+        return (links_bars if group is not None else links_panel)(tables, top, ax)
+    if tables.enrichment.empty:
+        raise fail(
+            ValueError, "TFs are compared with other genes that the model attends to.",
+            "a model that attends to TFs only.", "fit with keys='all'.",
+        )  # fmt: skip
+    return enrichment_panel(tables, ax)
 
 
-def _regulators(received: pd.DataFrame, pairs: pd.DataFrame, top: int, ax: Axes | None) -> Axes:
-    regulators = received.loc[received.index.isin(pairs["regulator"].astype(str).unique())]
-    regulators = regulators.loc[:, regulators.sum(axis=0) > 0]
-    best = regulators.max(axis=1).sort_values(ascending=False, kind="stable").index[:top]
-    shown = 100 * regulators.loc[best].to_numpy().T
-    rows, columns = cluster_order(shown), cluster_order(shown.T)
-    shown = shown[np.ix_(rows, columns)]
-    ax = new_axes(2.4 + 0.24 * shown.shape[1], 1.4 + 0.22 * shown.shape[0]) if ax is None else ax
-    image = ax.imshow(shown, cmap=SEQUENTIAL, vmin=0, aspect="auto")
-    name_ticks(ax, x=[best[i] for i in columns], y=[regulators.columns[i] for i in rows])
-    ax.set_xlabel("Regulator", fontsize=NORMAL)
-    ax.set_ylabel("Cell type", fontsize=NORMAL)
-    ax.set_xticks(np.arange(-0.5, shown.shape[1]), minor=True)
-    ax.set_yticks(np.arange(-0.5, shown.shape[0]), minor=True)
-    ax.grid(which="minor", color="white", linewidth=0.8)
-    ax.tick_params(which="both", length=0)
-    ax.spines[:].set_visible(False)
-    shown_note(ax, len(best), len(regulators), "regulators")
-    bar = plt.colorbar(image, ax=ax, shrink=0.7, aspect=14, pad=0.02)
-    bar.set_label("Attention received (%)", fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL)
-    bar.outline.set_visible(False)
-    return ax
+def _tables(data: Any, group: str | None, key: str, rna: str) -> AttentionTables:
+    pairs = get.attention(data, group=group, key=key, rna=rna)
+    enrichment = get.attention_enrichment(data, group=group, key=key, rna=rna)
+    received = get.attention_received(data, key=key, rna=rna)
+    shown = received if group is None else received[[group]]
+    return AttentionTables.build(shown, pairs, enrichment.dropna(subset="rho"), _tfs(data, key, rna))
 
 
-def _links(pairs: pd.DataFrame, top: int, ax: Axes | None) -> Axes:
-    name = str(pairs["group"].iloc[0])
-    own = pairs[pairs["group"].astype(str) == name]
-    shown = own.nlargest(top, "weight")
-    ax = new_axes(3.8, 0.9 + 0.2 * len(shown)) if ax is None else ax
-    names = [f"{r.regulator} \u2192 {r.target}" for r in shown.itertuples()]
-    colour = [BLUE if known else "0.75" for known in shown["in_network"]]
-    ax.barh(np.arange(len(shown)), 100 * shown["weight"], color=colour, height=0.7)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    name_ticks(ax, y=names)
-    tidy(ax, grid="x")
-    ax.set_xlabel("Attention of the target on the regulator (%)", fontsize=NORMAL)
-    ax.set_title(name, fontsize=NORMAL + 1, loc="left")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in (BLUE, "0.75")]
-    ax.legend(handles, ["link of the network", "other pair"], frameon=False, fontsize=SMALL, loc="lower right")
-    return ax
+def _tfs(data: Any, key: str, rna: str) -> pd.Index:
+    """TFs of the network that the model was fitted with, where it is still there."""
+    grn_key = str(get.params(data, key, rna=rna).get("grn_key", "grn"))
+    try:
+        table = get.eregulons(data, key=grn_key, rna=rna)
+    except KeyError:
+        return pd.Index([], dtype=object)
+    kept = get.groups(data, key=grn_key, rna=rna).query("kept")["eregulon"].astype(str)
+    return pd.Index(table.loc[table["name"].astype(str).isin(kept), "tf"].astype(str).unique())
 
 
-def _enrichment(table: pd.DataFrame, ax: Axes | None) -> Axes:
-    table = table.sort_values("rho", ascending=False, kind="stable")
-    ax = new_axes(4.2, 1.5 + 0.22 * len(table)) if ax is None else ax
-    y = np.arange(len(table))
-    for column, (label, colour, marker, p) in NULLS.items():
-        filled = (table[p] < SIGNIFICANT).to_numpy()
-        face = [colour if on else "white" for on in filled]
-        ax.scatter(table[column], y, marker=marker, s=26, c=face, edgecolors=colour, linewidths=1.1, label=label, zorder=3)
-    ax.axvline(1, color="0.3", linewidth=0.8, linestyle="--", zorder=1)
-    ax.set_ylim(len(table) - 0.4, -0.6)
-    name_ticks(ax, y=table["group"].astype(str).tolist())
-    tidy(ax, grid="x")
-    ax.set_xlabel("Attention on TFs / attention on", fontsize=NORMAL)
-    legend = ax.legend(frameon=False, fontsize=SMALL, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1)
-    for handle in legend.legend_handles:
-        handle.set_facecolor(handle.get_edgecolor())
-    return ax
+def _overview(tables: AttentionTables, top: int, figure: Figure | SubFigure | None) -> dict[str, Axes]:
+    panels = ["regulators", "links", *(["enrichment"] if not tables.enrichment.empty else [])]
+    one = len(tables.groups) == 1
+    columns = [min(top, len(tables.regulators)), min(top, tables.n_pairs)]
+    widths = [9.0, 9.0, 9.0] if one else [*(max(n, 6) for n in columns), 9.0]
+    rows = top if one else len(tables.groups)
+    if figure is None:
+        size = (1.7 + 0.2 * sum(widths[: len(panels)]), (1.2 if one else 2.9) + 0.19 * rows)
+        figure = plt.figure(figsize=size, layout="constrained")
+    drawn = figure.subplots(1, len(panels), width_ratios=widths[: len(panels)], squeeze=False)[0]
+    axes = dict(zip(panels, drawn, strict=True))
+    (regulator_bars if one else regulators_panel)(tables, top, axes["regulators"])
+    (links_bars if one else links_panel)(tables, top, axes["links"])
+    if "enrichment" in axes:
+        enrichment_panel(tables, axes["enrichment"])
+    if not one:
+        for name in panels[1:]:
+            axes[name].set_yticklabels([])
+            axes[name].set_ylabel("")
+    return axes

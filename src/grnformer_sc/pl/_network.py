@@ -13,9 +13,13 @@ from matplotlib.lines import Line2D
 from .. import get
 from .._core.checks import fail
 from .._core.optional import need
+from ._order import take_turns
 from ._style import ACTIVATES, GREY, NORMAL, REPRESSES, SMALL, new_axes, shown_note
 
-LABELLED = 60  # targets beyond this number stay without a name
+LABELLED = 80  # targets beyond this number stay without a name
+INNER = 0.5  # radius of the TFs; that of the targets is 1
+ROUNDS = 12
+SIGNS = {1: ("activates", ACTIVATES, "-|>"), -1: ("represses", REPRESSES, "-[,widthB=0.3,lengthB=0")}
 
 
 def network(
@@ -26,11 +30,12 @@ def network(
     n_regulators: int = 6,
     n_targets: int = 8,
     key: str = "grn",
+    rna: str = "rna",
     ax: Axes | None = None,
 ) -> Axes:
     """Plot the strongest links of regulators as a graph, of the whole network or of one cell type.
 
-    Blue arrows activate, red ones repress; width follows the importance of the link. TFs are large and bold.
+    Blue arrows activate, red bars repress; width follows the importance of the link. TFs are large and bold.
 
     Parameters
     ----------
@@ -39,13 +44,16 @@ def network(
     group
         Cell type.
     regulators
-        TFs; by default those with the most specific eRegulons (RSS) of the group, or of any group.
+        TFs; by default those with the most specific eRegulons (RSS) of the group; without `group`, the groups take
+        turns.
     n_regulators
         Number of TFs when none are named.
     n_targets
         Strongest targets per TF.
     key
         Base name of the network.
+    rna
+        Name of the RNA modality.
     ax
         Axes to draw on; new ones by default.
 
@@ -68,8 +76,10 @@ def network(
     >>> grs.pl.network(mdata, n_regulators=2).get_title(loc="left")
     'All cell types'
     """
-    links = get.network(data, group=group, key=key)
-    chosen = _specific_tfs(data, links, group, n_regulators, key) if regulators is None else list(regulators)
+    links = get.network(data, group=group, key=key, rna=rna)
+    chosen = (
+        _specific_tfs(data, links, group, n_regulators, key=key, rna=rna) if regulators is None else list(regulators)
+    )
     own = links[links["tf"].isin(chosen)]
     if own.empty:
         raise fail(
@@ -79,64 +89,83 @@ def network(
     order = np.argsort(-own["weight"].abs().to_numpy(), kind="stable")
     own = own.iloc[order].drop_duplicates(["tf", "gene"])
     shown = own.groupby("tf", sort=False).head(n_targets)
-    ax = new_axes(6.2, 5.2) if ax is None else ax
+    ax = new_axes(6.0, 6.2) if ax is None else ax
     _draw(ax, shown, sorted(set(shown["tf"])))
     ax.set_title("All cell types" if group is None else group, fontsize=NORMAL + 1, loc="left")
     shown_note(ax, len(shown), len(own), "links of these TFs")
     return ax
 
 
-def _specific_tfs(data: Any, links: pd.DataFrame, group: str | None, n: int, key: str) -> list[str]:
-    table = get.groups(data, key=key)
+def _specific_tfs(data: Any, links: pd.DataFrame, group: str | None, n: int, *, key: str, rna: str) -> list[str]:
+    table = get.groups(data, key=key, rna=rna)
     table = table[table["kept"] & ((table["group"].astype(str) == group) if group is not None else True)]
-    table = table.sort_values("rss", ascending=False, kind="stable")
-    tfs = table["eregulon"].astype(str).str.split("|", regex=False).str[0].drop_duplicates()
-    return tfs[tfs.isin(links["tf"])].head(n).tolist()
+    names = get.eregulons(data, key=key, rna=rna)
+    tf = table["eregulon"].astype(str).map(dict(zip(names["name"].astype(str), names["tf"].astype(str), strict=True)))
+    ranked = table.assign(tf=tf)[tf.isin(links["tf"])].sort_values("rss", ascending=False, kind="stable")
+    return take_turns({str(g): part["tf"].tolist() for g, part in ranked.groupby("group", observed=True)}, n)
 
 
 def _draw(ax: Axes, links: pd.DataFrame, tfs: list[str]) -> None:
     networkx = need("networkx")
     graph = networkx.DiGraph()
     for row in links.itertuples():
-        graph.add_edge(row.tf, row.gene, weight=abs(row.weight), sign=row.sign)
+        graph.add_edge(row.tf, row.gene, weight=abs(float(row.weight)), sign=int(row.sign))
     place = _layout(graph, tfs)
-    for sign, colour in ((1, ACTIVATES), (-1, REPRESSES)):
+    strength = np.abs(links["weight"].to_numpy(dtype=float))
+    low, high = float(strength.min()), float(strength.max())
+    for sign, (_, colour, style) in SIGNS.items():
         pairs = [(a, b) for a, b, d in graph.edges(data=True) if d["sign"] == sign]
-        width = [0.5 + 1.5 * graph.edges[pair]["weight"] for pair in pairs]
-        networkx.draw_networkx_edges(
-            graph, place, edgelist=pairs, ax=ax, edge_color=colour, width=width, alpha=0.6, arrowsize=7, node_size=60,
-            connectionstyle="arc3,rad=0.06",
-        )  # fmt: skip
+        width = [_width(graph.edges[pair]["weight"], low, high) for pair in pairs]
+        if pairs:
+            networkx.draw_networkx_edges(
+                graph, place, edgelist=pairs, ax=ax, edge_color=colour, width=width, alpha=0.65, arrowstyle=style,
+                arrowsize=8, node_size=60, connectionstyle="arc3,rad=0.04",
+            )  # fmt: skip
     targets = [node for node in graph if node not in tfs]
     networkx.draw_networkx_nodes(graph, place, nodelist=targets, ax=ax, node_size=14, node_color=GREY, linewidths=0)
     networkx.draw_networkx_nodes(graph, place, nodelist=tfs, ax=ax, node_size=90, node_color="black", linewidths=0)
-    _labels(ax, place, tfs, targets[:LABELLED])
+    _labels(ax, place, tfs, targets)
+    ax.set_aspect("equal")
     ax.set_axis_off()
-    ax.margins(0.14)
-    lines = [Line2D([], [], color=c, label=t) for c, t in ((ACTIVATES, "activates"), (REPRESSES, "represses"))]
-    ax.legend(handles=lines, frameon=False, fontsize=SMALL, loc="lower left")
+    ax.set(xlim=(-1.45, 1.45), ylim=(-1.45, 1.45))
+    here = {int(s) for s in links["sign"].unique()}
+    lines = [Line2D([], [], color=c, label=word) for s, (word, c, _) in SIGNS.items() if s in here]
+    scale = [low, high] if high - low > 1e-6 else [high]
+    lines += [Line2D([], [], color="0.4", linewidth=_width(v, low, high), label=f"importance {v:.2g}") for v in scale]
+    ax.legend(handles=lines, frameon=False, fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+
+
+def _width(weight: float, low: float, high: float) -> float:
+    return 0.5 + 2.0 * (weight - low) / max(high - low, 1e-12) if high - low > 1e-6 else 1.2
 
 
 def _layout(graph: Any, tfs: list[str]) -> dict[str, np.ndarray]:
-    """TFs on an inner circle; each target on a ring around its TFs, spread by angle so that names do not collide."""
-    angle = {tf: 2 * np.pi * i / len(tfs) for i, tf in enumerate(tfs)}
-    place = {tf: 0.42 * np.array([np.cos(a), np.sin(a)]) if len(tfs) > 1 else np.zeros(2) for tf, a in angle.items()}
-    targets = [node for node in graph if node not in angle]
-    mean = {}
-    for node in targets:
-        parents = [place[tf] for tf in graph.predecessors(node) if tf in place]
-        centre = np.sum(parents, axis=0) + 1e-6
-        mean[node] = float(np.arctan2(centre[1], centre[0]) % (2 * np.pi))
-    ordered = sorted(targets, key=lambda node: (mean[node], node))
-    for i, node in enumerate(ordered):
-        turn = 2 * np.pi * i / max(len(ordered), 1)
-        place[node] = np.array([np.cos(turn), np.sin(turn)])
-    return place
+    """Targets on a ring, TFs inside it before their targets: a few rounds of barycentres, which untangle most links."""
+    targets = sorted(node for node in graph if node not in tfs)
+    angle = {node: 2 * np.pi * i / len(nodes) for nodes in (tfs, targets) for i, node in enumerate(nodes)}
+    undirected = graph.to_undirected()
+    for _ in range(ROUNDS):
+        for nodes in (targets, tfs):
+            others = set(tfs if nodes is targets else targets)
+            mean = {
+                node: _mean_angle([angle[n] for n in undirected[node] if n in others], angle[node]) for node in nodes
+            }
+            ordered = sorted(nodes, key=lambda node: (round(mean[node], 9), node))
+            shift = _mean_angle([mean[node] - 2 * np.pi * i / len(nodes) for i, node in enumerate(ordered)], 0.0)
+            angle |= {node: (shift + 2 * np.pi * i / len(nodes)) % (2 * np.pi) for i, node in enumerate(ordered)}
+    radius = {tf: INNER if len(tfs) > 1 else 0.0 for tf in tfs}
+    return {node: radius.get(node, 1.0) * np.array([np.cos(a), np.sin(a)]) for node, a in angle.items()}
+
+
+def _mean_angle(angles: list[float], default: float) -> float:
+    if not angles:
+        return default
+    return float(np.angle(np.exp(1j * np.array(angles)).sum()) % (2 * np.pi))
 
 
 def _labels(ax: Axes, place: dict[str, np.ndarray], tfs: list[str], targets: list[str]) -> None:
-    """Names of targets point outwards on their ring; names of TFs stand beside their node."""
-    for node in targets:
+    """Names of targets point outwards on their ring; names of TFs stand on the inner side, where no link starts."""
+    for node in targets[:LABELLED]:
         x, y = place[node]
         turn = np.degrees(np.arctan2(y, x))
         left = abs(turn) > 90
@@ -146,7 +175,11 @@ def _labels(ax: Axes, place: dict[str, np.ndarray], tfs: list[str], targets: lis
         )  # fmt: skip
     for tf in tfs:
         x, y = place[tf]
+        side, rise = (-np.sign(round(x, 6)), -np.sign(round(y, 6))) if len(tfs) > 1 else (0.0, 1.0)
+        flat = abs(x) > abs(y)
         ax.annotate(
-            tf, (x, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=NORMAL, weight="bold",
+            tf, (x, y), xytext=(9 * side, 0) if flat else (0, 9 * rise), textcoords="offset points", fontsize=NORMAL,
+            weight="bold", ha=("left" if side > 0 else "right") if flat else "center",
+            va="center" if flat else ("bottom" if rise > 0 else "top"),
             bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
         )  # fmt: skip

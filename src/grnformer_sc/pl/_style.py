@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection
+from matplotlib.colors import ListedColormap
 
 # Okabe & Ito (2008), readable with colour vision deficiencies
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F",
 )  # fmt: skip
 ACTIVATES, REPRESSES = BLUE, VERMILION
-SEQUENTIAL = "viridis"
+SEQUENTIAL = ListedColormap(plt.get_cmap("YlGnBu")(np.linspace(0.12, 1, 256)), name="strength")  # light is little
 SMALL, NORMAL = 8, 9  # text sizes in points
 
 
@@ -25,7 +28,7 @@ def new_axes(width: float, height: float) -> Axes:
     return ax
 
 
-def tidy(ax: Axes, *, grid: str | None = None) -> None:
+def tidy(ax: Axes, *, grid: Literal["both", "x", "y"] | None = None) -> None:
     """Small text, no frame above and on the right."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=SMALL, length=2)
@@ -51,8 +54,9 @@ def dots(
     rows, columns = size.shape
     y, x = np.indices(size.shape)
     drawn = ax.scatter(
-        x.ravel(), y.ravel(), s=size.ravel() * largest, c=colour.ravel(), cmap=SEQUENTIAL, vmin=0, vmax=1, linewidths=0
-    )
+        x.ravel(), y.ravel(), s=size.ravel() * largest, c=colour.ravel(), cmap=SEQUENTIAL, vmin=0, vmax=1,
+        linewidths=0.3, edgecolors="0.4",
+    )  # fmt: skip
     ax.set_xlim(-0.7, columns - 0.3)
     ax.set_ylim(rows - 0.3, -0.7)
     return drawn
@@ -64,10 +68,33 @@ def shown_note(ax: Axes, shown: int, total: int, what: str) -> None:
         ax.set_title(f"{shown} of {total} {what}", fontsize=SMALL, loc="right", color="0.4")
 
 
-def cluster_order(values: Float[np.ndarray, "rows columns"]) -> list[int]:
-    """Order rows so that similar ones are neighbours (average linkage, optimal leaf order)."""
-    from scipy.cluster.hierarchy import leaves_list, linkage
+def panel_bar(ax: Axes, drawn: ScalarMappable, label: str, *, share: float = 1.0) -> Axes:
+    """Horizontal colour bar above a panel, inside its axes' own figure space: nothing else moves."""
+    rows = abs(np.diff(ax.get_ylim())[0])
+    place = ax.inset_axes((0, 1 + 0.55 / rows, share, 0.55 / rows))
+    bar = ax.figure.colorbar(drawn, cax=place, orientation="horizontal")
+    bar.outline.set_visible(False)
+    place.xaxis.set_ticks_position("top")
+    place.xaxis.set_label_position("top")
+    place.set_xlabel(label, fontsize=SMALL, loc="left")
+    place.tick_params(labelsize=SMALL - 1, length=2, pad=1)
+    return place
 
-    if values.shape[0] < 3:
-        return list(range(values.shape[0]))
-    return [int(i) for i in leaves_list(linkage(values, method="average", optimal_ordering=True))]
+
+def side_bar(ax: Axes, drawn: ScalarMappable, label: str) -> Axes:
+    """Vertical colour bar at the upper right of a panel."""
+    place = ax.inset_axes((1.02, 0.5, 0.014, 0.5))
+    bar = ax.figure.colorbar(drawn, cax=place)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=SMALL)
+    place.tick_params(labelsize=SMALL, length=2)
+    return place
+
+
+def cell_grid(ax: Axes, rows: int, columns: int) -> None:
+    """White lines between the cells of a heat map, no frame."""
+    ax.set_xticks(np.arange(-0.5, columns), minor=True)
+    ax.set_yticks(np.arange(-0.5, rows), minor=True)
+    ax.grid(which="minor", color="white", linewidth=0.8)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)

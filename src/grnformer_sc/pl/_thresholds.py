@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from .. import get
 from .._core.checks import fail, listing
+from ._order import take_turns
 from ._style import GREY, NORMAL, SKY, SMALL, VERMILION, tidy
 
 PER_ROW = 4
@@ -24,22 +25,27 @@ def thresholds(
     n: int = 8,
     kind: Literal["gene", "region"] = "gene",
     key: str = "grn",
+    rna: str = "rna",
     axes: Sequence[Axes] | None = None,
 ) -> list[Axes]:
-    """Plot the AUC of eRegulons over cells, with the threshold, its rule and the share of cells above it.
+    """Plot the AUC of eRegulons over cells, with the threshold (line), its rule and the share of active cells.
+
+    Active cells are above the threshold and of a cell type that keeps the eRegulon, so there can be fewer of them.
 
     Parameters
     ----------
     data
         AnnData or MuData.
     eregulons
-        Names; by default the `n` most specific ones of any cell type.
+        Names; by default `n`, taking turns between the cell types, most specific first.
     n
         Number of eRegulons when no names are given.
     kind
         AUC of genes or of regions.
     key
         Base name of the network.
+    rna
+        Name of the RNA modality.
     axes
         One axes per eRegulon; a new figure by default.
 
@@ -62,8 +68,8 @@ def thresholds(
     >>> len(grs.pl.thresholds(mdata, n=2))
     2
     """
-    activity = get.activity(data, kind=kind, key=key)
-    names = _most_specific(data, n, key) if eregulons is None else list(eregulons)
+    activity = get.activity(data, kind=kind, key=key, rna=rna)
+    names = _most_specific(data, n, key, rna) if eregulons is None else list(eregulons)
     unknown = [name for name in names if name not in activity.var_names]
     if unknown:
         raise fail(
@@ -72,19 +78,27 @@ def thresholds(
         )  # fmt: skip
     panels = _panels(len(names)) if axes is None else list(axes)
     if len(panels) < len(names):
-        raise fail(ValueError, "one axes per eRegulon is needed.", f"{len(panels)} for {len(names)}.", "pass more axes.")
+        raise fail(
+            ValueError, "one axes per eRegulon is needed.", f"{len(panels)} for {len(names)}.", "pass more axes."
+        )
     suffix = "" if kind == "gene" else "_region"
+    bits = activity.layers["active"]
     for ax, name in zip(panels, names, strict=False):
         values = np.asarray(activity[:, name].X).ravel()
         row = activity.var.loc[name]
-        _panel(ax, name, values, float(row[f"threshold{suffix}"]), str(row[f"threshold_rule{suffix}"]))
+        cut, rule = float(row[f"threshold{suffix}"]), str(row[f"threshold_rule{suffix}"])
+        active = float(bits[:, [activity.var_names.get_loc(name)]].mean())
+        note = f"{RULES.get(rule, rule)}\n{(values > cut).mean():.1%} above\n{active:.1%} active"
+        _panel(ax, values, cut, title=name, note=note)
     return panels[: len(names)]
 
 
-def _most_specific(data: Any, n: int, key: str) -> list[str]:
-    groups = get.groups(data, key=key)
-    kept = groups[groups["kept"]].sort_values("rss", ascending=False, kind="stable")
-    return kept["eregulon"].astype(str).drop_duplicates().head(n).tolist()
+def _most_specific(data: Any, n: int, key: str, rna: str) -> list[str]:
+    groups = get.groups(data, key=key, rna=rna)
+    ranked = groups[groups["kept"]].sort_values("rss", ascending=False, kind="stable")
+    return take_turns(
+        {str(g): t["eregulon"].astype(str).tolist() for g, t in ranked.groupby("group", sort=False, observed=True)}, n
+    )
 
 
 def _panels(n: int) -> list[Axes]:
@@ -96,15 +110,16 @@ def _panels(n: int) -> list[Axes]:
     return list(axes.ravel()[:n])
 
 
-def _panel(ax: Axes, name: str, values: np.ndarray, cut: float, rule: str) -> None:
-    bins = np.linspace(values.min(), max(values.max(), cut) * 1.02 + 1e-9, 41)
+def _panel(ax: Axes, values: np.ndarray, cut: float, *, title: str, note: str) -> None:
+    bins = np.linspace(values.min(), max(values.max(), cut) * 1.02 + 1e-9, 41).tolist()
     ax.hist(values[values <= cut], bins=bins, color=GREY)
     ax.hist(values[values > cut], bins=bins, color=SKY)
-    ax.axvline(cut, color=VERMILION, linewidth=1)
-    ax.set_title(name, fontsize=NORMAL)
+    ax.margins(y=0.5)  # room for the note
+    ax.axvline(cut, ymax=0.66, color=VERMILION, linewidth=1)
+    ax.set_title(title, fontsize=NORMAL)
     ax.text(
-        0.98, 0.96, f"{RULES[rule]}\n{(values > cut).mean():.1%} above", transform=ax.transAxes, ha="right", va="top",
-        fontsize=SMALL,
+        0.98, 0.96, note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL,
+        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
     )  # fmt: skip
     ax.set_xlabel("AUC", fontsize=SMALL)
     ax.set_ylabel("Cells", fontsize=SMALL)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .. import get
+from .._core.checks import fail
 from ._style import BLUE, GREY, NORMAL, SMALL, VERMILION, new_axes, tidy
 
 
-def training(data: Any, *, key: str = "grnformer", ax: Axes | None = None) -> Axes:
+def training(data: Any, *, key: str = "grnformer", rna: str = "rna", ax: Axes | None = None) -> Axes:
     """Plot training and validation loss per epoch and mark the epoch whose weights were kept.
 
     Parameters
     ----------
     data
-        AnnData or MuData.
+        AnnData or MuData; or a trained model, or its `history_`.
     key
         Base name of the model.
+    rna
+        Name of the RNA modality.
     ax
         Axes to draw on; new ones by default.
 
@@ -30,6 +35,8 @@ def training(data: Any, *, key: str = "grnformer", ax: Axes | None = None) -> Ax
     ------
     KeyError
         There is no fitted model.
+    ValueError
+        The history is empty.
 
     Examples
     --------
@@ -40,7 +47,11 @@ def training(data: Any, *, key: str = "grnformer", ax: Axes | None = None) -> Ax
     >>> grs.pl.training(mdata).get_xlabel()
     'Epoch'
     """
-    table = get.training(data, key=key)
+    table = data if isinstance(data, pd.DataFrame) else getattr(data, "history_", None)
+    if table is None:
+        table = get.training(data, key=key, rna=rna)
+    if len(table) == 0:
+        raise fail(ValueError, "a training has at least one epoch.", "none.", "call model.train() first.")
     ax = new_axes(3.6, 2.6) if ax is None else ax
     epoch = table["epoch"].to_numpy() + 1
     ax.plot(epoch, table["train_loss"], color=GREY, marker="o", markersize=3, linewidth=1.2, label="training")
@@ -48,10 +59,13 @@ def training(data: Any, *, key: str = "grnformer", ax: Axes | None = None) -> Ax
         loss = table["validation_loss"].to_numpy()
         ax.plot(epoch, loss, color=BLUE, marker="o", markersize=3, linewidth=1.2, label="validation")
         best = int(loss.argmin())
-        ax.plot(epoch[best], loss[best], "o", color=VERMILION, markersize=6, label=f"kept (epoch {epoch[best]})")
+        label = f"kept (epoch {epoch[best]})"
+        ax.plot(epoch[best], loss[best], marker="o", color=VERMILION, markersize=6, linestyle="none", label=label)
     ax.set_xlabel("Epoch", fontsize=NORMAL)
     ax.set_ylabel("Loss of masked counts", fontsize=NORMAL)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False, fontsize=SMALL)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(
+        frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1.2, borderpad=0
+    )
     tidy(ax, grid="y")
     return ax

@@ -15,7 +15,7 @@ from .._core.keys import METACELLS
 from .._core.logging import step
 from .._core.params import recipe
 from ..grn.embedding import pca_scores
-from ..grn.metacells import assign_metacells, metacell_count, pool
+from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -46,8 +46,8 @@ def metacells(
     groupby
         Column of obs; cells of different groups are never pooled.
     n_metacells
-        Number of metacells. By default N/20 within 500 and 1,500, but at least 10 cells each; up to 500 cells stay as
-        they are.
+        Number of metacells. By default N/20 within 500 and 1,500; with fewer than 5,000 cells N/10 where cells are
+        shallow (median below 500 counts in either modality), else every cell stays as it is.
     use_rep
         Key of `rna.obsm` with an embedding to use instead of 30 principal components.
     rna, atac
@@ -78,7 +78,8 @@ def metacells(
     rna_data, atac_data = resolve(data, rna, atac)
     groups = find_group(data, rna_data, atac_data, groupby)
     counts = read_counts(rna_data, layer, what="RNA counts")
-    wanted = metacell_count(rna_data.n_obs) if n_metacells is None else n_metacells
+    access = None if atac_data is None else read_counts(atac_data, atac_layer, what="ATAC counts", option="atac_layer")
+    wanted = metacell_count(rna_data.n_obs, median_depth(counts, access)) if n_metacells is None else n_metacells
     if not 1 <= wanted <= rna_data.n_obs:
         raise fail(
             ValueError, "n_metacells lies between 1 and the number of cells.", f"{wanted} for {rna_data.n_obs} cells.",
@@ -95,15 +96,15 @@ def metacells(
     record = recipe("metacells", {"groupby": name, "n_metacells": wanted, "use_rep": use_rep}, inputs={"layer": layer or "X"}, dropped={})
     pooled = _pooled(rna_data, counts, assigned, groups, name)
     pooled.uns[METACELLS] = {"params": record, "metacell": assigned}
-    if atac_data is None:
+    if atac_data is None or access is None:
         return pooled
-    access = read_counts(atac_data, atac_layer, what="ATAC counts", option="atac_layer")
     second = _pooled(atac_data, access, assigned, groups, name)
     if isinstance(data, tuple):
         return pooled, second
     import mudata
 
-    return mudata.MuData({rna: pooled, atac: second})
+    with mudata.set_options(pull_on_update=False):
+        return mudata.MuData({rna: pooled, atac: second})
 
 
 def _pooled(adata: AnnData, counts: sp.csr_matrix, assigned: np.ndarray, groups: pd.Series, name: str) -> AnnData:

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
-from .._core.checks import fail, listing
+from .._core.checks import fail, listing, need_one_of
 
 logger = logging.getLogger(__name__)
 
-NAMES = {"source": "tf", "regulator": "tf", "target": "gene", "mor": "weight", "sign": "weight", "score": "weight"}
+# names of each column in other programs, the preferred ones first
+COLUMNS = {
+    "tf": ("tf", "source", "regulator"),
+    "gene": ("gene", "target"),
+    "weight": ("weight", "mor", "sign", "score", "importance", "mode"),
+}
+WORDS = {"activation": 1.0, "repression": -1.0, "unknown": 1.0}  # modes of TRRUST
 
 
-def prior_network(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def prior_network(source: Any, *, tfs: Literal["rows", "columns"] = "rows") -> pd.DataFrame:
     """Bring a prior network into the form `tf, gene, weight`, one row per pair.
 
     Parameters
     ----------
     source
-        A long table with a TF and a gene column (`tf`/`source`/`regulator`, `gene`/`target`) and optionally a weight
-        (`weight`/`mor`), a wide table (TFs as rows, genes as columns), or the path of a CSV or TSV file of either form.
+        A long table as decoupler has it, with a TF and a gene column (`tf`/`source`/`regulator`, `gene`/`target`;
+        letter case aside) and optionally a weight (`weight`/`mor`/`sign`/`score`/`importance`, or `mode` with the words
+        activation and repression); a wide table of numbers; a sparse or dense matrix with its row and column names as
+        (matrix, rows, columns); or the path of a CSV or TSV file (plain or .gz) of either table.
+    tfs
+        Where a wide table or a matrix has its TFs: in the rows or in the columns.
 
     Returns
     -------
-    Table sorted by TF and gene with `tf`, `gene` (str) and `weight` (float64, signed; 1 where none is given). Repeated
-    pairs keep the weight of largest size. Zero weights are dropped.
+    Table sorted by TF and gene with `tf`, `gene` (str) and `weight` (float64, signed; 1 where none is given). Of
+    repeated pairs the weight of largest size is kept. Zero weights are dropped.
 
     Raises
     ------
+    FileNotFoundError
+        The file does not exist.
     ValueError
-        No pair is left, or weights are not finite.
+        No pair is left, weights are not finite numbers, or names do not fit the matrix.
 
     Examples
     --------
@@ -42,44 +56,81 @@ def prior_network(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     >>> grs.priors.prior_network(net)["tf"].tolist()
     ['A', 'B']
     """
-    frame = source if isinstance(source, pd.DataFrame) else _read(Path(source))
-    table = frame.rename(columns={c: NAMES.get(str(c).lower(), str(c).lower()) for c in frame.columns if isinstance(c, str)})
-    if not {"tf", "gene"} <= set(table.columns):
-        table = _from_wide(frame)
-    if "weight" not in table:
-        table = table.assign(weight=1.0)
-    table = pd.DataFrame(
-        {"tf": table["tf"].astype(str), "gene": table["gene"].astype(str), "weight": pd.to_numeric(table["weight"])}
-    )
-    if not np.isfinite(table["weight"]).all():
-        raise fail(ValueError, "weights of a prior must be finite.", "NaN or infinite weights.", "drop these rows.")
-    table = table[table["weight"] != 0]
-    if table.empty:
+    need_one_of(tfs, ("rows", "columns"), name="tfs")
+    if isinstance(source, tuple):
+        return _finish(_from_matrix(*_checked(source), tfs))
+    frame = source if isinstance(source, pd.DataFrame) else _read(source)
+    lower = {str(name).lower(): name for name in frame.columns}
+    used = {ours: lower[name] for ours, names in COLUMNS.items() for name in reversed(names) if name in lower}
+    if not {"tf", "gene"} <= set(used):
+        return _finish(_from_wide(frame, tfs))
+    table = frame[list(used.values())].set_axis(list(used), axis=1)
+    return _finish(table if "weight" in used else table.assign(weight=1.0))
+
+
+def _checked(source: tuple[Any, ...]) -> tuple[Any, pd.Index, pd.Index]:
+    sizes = [np.shape(part) for part in source]
+    if len(source) != 3 or len(sizes[0]) != 2 or sizes[0] != (len(source[1]), len(source[2])):
         raise fail(
-            ValueError, "a prior needs TF and gene columns, or TFs as rows and genes as columns.",
-            f"columns {listing(frame.columns)} and no usable pair.", "name the columns source and target.",
+            ValueError, "a matrix comes as (matrix, row names, column names) of fitting sizes.", f"shapes {sizes}.",
+            "give one name per row and per column.",
         )  # fmt: skip
-    best = table.iloc[np.argsort(-table["weight"].abs().to_numpy(), kind="stable")].drop_duplicates(["tf", "gene"])
-    if len(best) < len(table):
-        logger.info("prior network: %d repeated pairs merged", len(table) - len(best))
+    return source[0], pd.Index(source[1]).astype(str), pd.Index(source[2]).astype(str)
+
+
+def _from_matrix(matrix: Any, rows: pd.Index, columns: pd.Index, tfs: str) -> pd.DataFrame:
+    links = sp.coo_matrix(matrix)
+    tf, gene = (rows[links.row], columns[links.col]) if tfs == "rows" else (columns[links.col], rows[links.row])
+    return pd.DataFrame({"tf": tf, "gene": gene, "weight": links.data})
+
+
+def _from_wide(frame: pd.DataFrame, tfs: str) -> pd.DataFrame:
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    if len(numeric) > 1 and not numeric[0] and all(numeric[1:]):  # names stand in the first column
+        frame, numeric = frame.set_index(frame.columns[0]), numeric[1:]
+    if not numeric or not all(numeric):
+        raise fail(
+            ValueError, "a prior needs a TF and a gene column, or a wide table of numbers.",
+            f"columns {listing(frame.columns)}.", "name the columns source, target and weight.",
+        )  # fmt: skip
+    values = frame.to_numpy(dtype=np.float64)
+    return _from_matrix(values, frame.index.astype(str), frame.columns.astype(str), tfs)
+
+
+def _finish(table: pd.DataFrame) -> pd.DataFrame:
+    named = table.dropna(subset=["tf", "gene"])
+    if len(named) < len(table):
+        logger.info("prior network: %d rows without a TF or gene name dropped", len(table) - len(named))
+    words = named["weight"].astype(str).str.lower().map(WORDS)
+    weight = pd.to_numeric(named["weight"], errors="coerce").astype(np.float64).fillna(words)
+    if not np.isfinite(weight).all():
+        bad = named["weight"][~np.isfinite(weight)]
+        raise fail(
+            ValueError, "weights of a prior must be finite numbers.", f"{len(bad)} others: {listing(bad, 3)}.",
+            "drop these rows or the column.",
+        )  # fmt: skip
+    out = pd.DataFrame({"tf": named["tf"].astype(str), "gene": named["gene"].astype(str), "weight": weight})
+    out = out[out["weight"] != 0]
+    if out.empty:
+        raise fail(
+            ValueError, "a prior needs at least one TF-gene pair.", f"none with a weight in {len(table)} rows.",
+            "check the table.",
+        )  # fmt: skip
+    out = out.iloc[np.lexsort((-out["weight"].to_numpy(), -out["weight"].abs().to_numpy()))]
+    best = out.drop_duplicates(["tf", "gene"])
+    if len(best) < len(out):
+        logger.info("prior network: %d repeated pairs merged", len(out) - len(best))
     return best.sort_values(["tf", "gene"], ignore_index=True)
 
 
-def _from_wide(frame: pd.DataFrame) -> pd.DataFrame:
-    numbers = frame.select_dtypes("number")
-    if numbers.shape[1] == 0 or numbers.shape[1] < frame.shape[1]:
-        return pd.DataFrame({"tf": [], "gene": [], "weight": []}, dtype=float)
-    values = numbers.to_numpy(dtype=np.float64)
-    tf, gene = np.nonzero(values)
-    return pd.DataFrame(
-        {"tf": frame.index.astype(str)[tf], "gene": frame.columns.astype(str)[gene], "weight": values[tf, gene]}
-    )
-
-
-def _read(path: Path) -> pd.DataFrame:
+def _read(source: Any) -> pd.DataFrame:
+    if not isinstance(source, (str, Path)):
+        raise fail(
+            TypeError, "a prior is a table, (matrix, rows, columns) or a path.", f"{type(source).__name__}.",
+            "put it into a DataFrame with the columns source, target, weight.",
+        )  # fmt: skip
+    path = Path(source)
     if not path.exists():
-        raise fail(FileNotFoundError, "the prior network file must exist.", str(path), "check the path.")
-    tab = any(s in {".tsv", ".txt", ".tab"} for s in path.suffixes)
-    frame = pd.read_csv(path, sep="\t" if tab else ",")
-    first = str(frame.columns[0])
-    return frame.set_index(first) if first.startswith("Unnamed") or first == "" else frame
+        raise fail(FileNotFoundError, "the prior network file must exist.", f"{path}.", "check the path.")
+    tab = any(suffix in {".tsv", ".txt", ".tab"} for suffix in path.suffixes)
+    return pd.read_csv(path, sep="\t" if tab else ",")

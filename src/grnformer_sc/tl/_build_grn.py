@@ -20,7 +20,7 @@ from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.embedding import log_normalise, pca_scores
 from ..grn.infer import PRESETS, Evidence, Inferred, Pools, infer_edges, weight_matrix
-from ..grn.metacells import assign_metacells, metacell_count, pool
+from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
 from ..grn.region_gene import DECAY, WINDOW, parse_regions
 from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
 from ..pp._link_regions import region_pairs
@@ -207,7 +207,7 @@ def _read(
 def _pooled(read: _Read) -> Pools:
     """Sum the cells of metacells and normalise; the only dense matrix is metacells x genes."""
     cells = read.cells
-    n_metacells = metacell_count(cells.counts.shape[0])
+    n_metacells = metacell_count(cells.counts.shape[0], median_depth(cells.counts, cells.accessibility))
     assigned = assign_metacells(pca_scores(cells.counts)[0], cells.codes, n_metacells=n_metacells)
     logger.info("metacells: %d cells -> %d", assigned.size, assigned.max() + 1)
     expression = log_normalise(pool(cells.counts, assigned)).toarray()

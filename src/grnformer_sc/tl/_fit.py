@@ -1,0 +1,172 @@
+"""Train a GRNFormer and write what it learned."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .._core.inputs import resolve
+from .._core.keys import GrnKeys, ModelKeys
+from .._core.logging import step
+from .._core.params import recipe
+from .._core.results import Results
+from .._core.rng import RngLike
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import GRNFormer
+
+logger = logging.getLogger(__name__)
+
+
+def fit(
+    adata: AnnData,
+    *,
+    backbone: str = "scgpt",
+    layer: str | None = None,
+    grn_key: str = "grn",
+    use_grn: bool = True,
+    gate: Literal["auto", "region", "neighbour", "gene"] = "auto",
+    keys: Literal["tf", "all"] = "all",
+    alpha: float = 0.2,
+    perturb: Literal["coexpression", "random", "none"] = "coexpression",
+    loss: Literal["poisson", "mse"] = "poisson",
+    max_epochs: int | None = None,
+    batch_size: int = 64,
+    accelerator: str = "auto",
+    devices: Any = "auto",
+    rng: RngLike = 0,
+    key_added: str = "grnformer",
+    rna: str = "rna",
+    model_settings: dict[str, Any] | None = None,
+    train_settings: dict[str, Any] | None = None,
+    checkpoint_dir: str | Path | None = None,
+) -> GRNFormer:
+    """Train a GRNFormer on cells with a network, and write embeddings and attention.
+
+    An expression model learns to predict masked counts; its last layer attends to the network of the cell (Qiu et al.
+    2025, arXiv 2503.01682; the tool of the same name by Hegde and Cheng 2026 is another one). The loss is the Poisson
+    likelihood of the masked counts, zeros included, given a size factor of the visible genes: counts are what is
+    measured, and in sparse cells ranks (scGPT's squared error on binned values, `loss="mse"`) keep little of them.
+
+    Parameters
+    ----------
+    adata
+        RNA cells with the slots of `grs.tl.build_grn`, or a MuData that holds them.
+    backbone
+        Registered expression model.
+    layer
+        Layer with raw counts; None reads `.X`.
+    grn_key
+        Base name of the network's slots.
+    use_grn
+        False trains the same model without the network: the control.
+    gate
+        Which eRegulons are on while genes are masked: `"region"` by accessibility, `"neighbour"` by the majority of the
+        nearest training cells, `"auto"` the first of them that the data allows, `"gene"` by the cell's own expression
+        (the paper's choice; it tells the model about the masked counts).
+    keys
+        Nodes that attention reads: all genes of the network or its TFs.
+    alpha, perturb
+        Share of the edges replaced in every training step, and by what.
+    loss
+        Training objective.
+    max_epochs
+        Passes over the training cells; None chooses by the number of cells.
+    batch_size
+        Cells per step.
+    accelerator, devices
+        Passed to Lightning.
+    rng
+        Seed or generator.
+    key_added
+        Base name of the written slots.
+    rna
+        Modality of a MuData.
+    model_settings, train_settings
+        Further fields of `grs.model.ModelConfig` and `grs.model.TrainConfig`.
+    checkpoint_dir
+        Folder for checkpoints to resume from; None writes no file.
+
+    Returns
+    -------
+    The trained `grs.model.GRNFormer`. Sets in the RNA AnnData:
+
+    `obsm["X_grnformer"]` : array (cells x dim, float32)
+        Fused cell embedding.
+    `varm["grnformer"]` : array (genes x dim, float32)
+        Mean fused embedding of each gene over the cells that express it.
+    `varm["grnformer_attention"]` : array (genes x groups, float32)
+        Attention each gene receives, per group (not with `use_grn=False`).
+    `uns["grnformer"]` : dict
+        `params`, `history`, `group_names`, and with a network `attention` (top pairs per group) and `enrichment` (TFs
+        against other genes, with degree-matched and expression-matched nulls).
+
+    Raises
+    ------
+    KeyError
+        Without a network, or without the bits that the gate needs.
+    ValueError
+        When the counts are no raw counts, or no link of the network is among the genes.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> grs.tl.fit(None)
+    Traceback (most recent call last):
+    TypeError: data must be a MuData, an AnnData or a pair (rna, atac). Found: NoneType...
+    """
+    from ..model import GRNFormer, ModelConfig
+
+    cells, _ = resolve(adata, rna, barcodes="exact")
+    config = ModelConfig(
+        backbone=backbone, use_grn=use_grn, gate=gate, keys=keys, alpha=alpha, perturb=perturb, loss=loss,
+        **(model_settings or {}),
+    )  # fmt: skip
+    _check(cells, config.use_grn, layer, grn_key)
+    with step(logger, "tl.fit") as facts:
+        GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
+        model = GRNFormer(cells, config)
+        model.train(
+            max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
+            checkpoint_dir=checkpoint_dir, **(train_settings or {}),
+        )  # fmt: skip
+        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key), batch_size=batch_size)
+        results.write(cells)
+        facts.append(f"{cells.n_obs} cells, {cells.n_vars} genes, {len(model.history)} epochs")
+    return model
+
+
+def _check(cells: AnnData, use_grn: bool, layer: str | None, grn_key: str) -> None:  # noqa: FBT001
+    """Everything that can be wrong with the input, before anything is written."""
+    from ..data import read_cells, read_network
+    from ..data.fields import empty_network
+
+    network = read_network(cells, grn_key) if use_grn or grn_key in cells.uns else empty_network()
+    read_cells(cells, network, layer=layer, keys=GrnKeys(grn_key))
+
+
+def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, *, batch_size: int) -> Results:
+    """Read the trained model out."""
+    out = Results()
+    out.obsm[keys.embedding] = model.get_latent_representation(batch_size=batch_size)
+    out.varm[keys.genes] = model.get_gene_embeddings(batch_size=batch_size).to_numpy()
+    out.uns[keys.uns] = {
+        "params": recipe(
+            "tl.fit",
+            {"model": model.config.to_dict(), "train": model.train_config.to_dict(), "gate": model.context.gate},
+            inputs={"counts": model.layer or "X", "network": grn.uns},
+            dropped={},
+        ),
+        "history": model.history,
+        "group_names": np.asarray(model.network.group_names, dtype=object),
+    }
+    if model.config.use_grn:
+        attention = model.get_attention(batch_size=batch_size)
+        out.varm[keys.attention] = attention.received
+        out.uns[keys.uns] |= {"attention": attention.edges, "enrichment": attention.enrichment}
+    return out

@@ -1,0 +1,87 @@
+"""Thresholds against scikit-learn's mixture, known dips, and the equation of the crossing."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.mixture import GaussianMixture
+
+from grnformer_sc.grn._kernels.dip import dip_statistics
+from grnformer_sc.grn.thresholds import CHUNK_REGULONS, crossing, fit_mixtures, fit_thresholds, multimodal
+
+
+def two_modes(n: int, seed: int, *, share: float = 0.3, gap: float = 0.5) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(n) < share, rng.normal(0.2 + gap, 0.07, n), rng.normal(0.2, 0.04, n))
+
+
+def test_dip_of_small_samples_is_known():
+    """The dip of n equally spaced points is 1 / (2n); two far pairs of points have the largest dip, 1/4."""
+    assert dip_statistics(np.arange(10.0)[None])[0] == pytest.approx(1 / 20)
+    assert dip_statistics(np.array([[0.0, 0.001, 0.999, 1.0]]))[0] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_dip_test_rejects_a_twentieth_of_uniform_samples():
+    uniform = np.random.default_rng(0).random((200, 2000))
+    assert 0.03 < multimodal(uniform).mean() < 0.07
+
+
+def test_mixtures_equal_scikit_learn():
+    x = np.stack([two_modes(800, seed) for seed in range(CHUNK_REGULONS + 3)], axis=1)
+    weight, centre, spread = fit_mixtures(x)
+    for column in (0, 7, CHUNK_REGULONS + 2):
+        model = GaussianMixture(2, tol=1e-8, max_iter=500, reg_covar=1e-12, random_state=0).fit(x[:, [column]])
+        order = np.argsort(model.means_.ravel())
+        np.testing.assert_allclose(centre[:, column], model.means_.ravel()[order], atol=2e-4)
+        np.testing.assert_allclose(spread[:, column], np.sqrt(model.covariances_.ravel()[order]), atol=5e-4)
+        np.testing.assert_allclose(weight[:, column], model.weights_[order], atol=1e-3)
+
+
+def test_both_components_are_equal_at_the_crossing():
+    weight, centre, spread = np.array([[0.7, 0.5], [0.3, 0.5]]), np.array([[0.1, 0.1], [0.4, 0.3]]), np.array([[0.05, 0.04], [0.1, 0.04]])
+    cut, found = crossing(weight, centre, spread)
+    assert found.all()
+    density = weight * norm.pdf(cut, centre, spread)
+    np.testing.assert_allclose(density[0], density[1], rtol=1e-6)
+
+
+def test_each_shape_gets_its_rule():
+    rng = np.random.default_rng(0)
+    one_mode = rng.normal(0.2, 0.05, 1000)
+    x = np.stack([two_modes(1000, 1), one_mode, np.full(1000, 0.3)], axis=1)
+    found = fit_thresholds(x)
+    assert found.rule == ["mixture", "unimodal", "constant"]
+    assert 0.28 < found.value[0] < 0.55
+    assert found.value[1] == pytest.approx(one_mode.mean() + 2 * one_mode.std())
+    assert not (x[:, 2] > found.value[2]).any()
+
+
+def test_trough_lies_in_the_gap_and_can_be_asked_for():
+    found = fit_thresholds(two_modes(1000, 1)[:, None], rule="trough")
+    assert found.rule == ["trough"]
+    assert 0.28 < found.value[0] < 0.6
+
+
+def test_order_of_cells_changes_nothing_but_rounding():
+    x = np.stack([two_modes(500, seed) for seed in range(4)], axis=1)
+    shuffled = np.random.default_rng(0).permutation(x)
+    np.testing.assert_allclose(fit_thresholds(x).value, fit_thresholds(shuffled).value, rtol=1e-6)
+
+
+def test_unknown_rule_is_named():
+    with pytest.raises(ValueError, match="rule must be one of"):
+        inspect.unwrap(fit_thresholds)(np.zeros((3, 1)), rule="otsu")  # past the run-time type check
+
+
+@pytest.mark.golden
+def test_unimodal_thresholds_equal_those_of_pyscenic(golden_dir):
+    """Where both take mean + 2 sd the thresholds agree; its own dip test calls other regulons unimodal than Hartigan's."""
+    stored = np.load(golden_dir / "aucell" / "cortex.npz")
+    ours = fit_thresholds(stored["pyscenic_thr05_seeds"][0].astype(np.float64))
+    unimodal = stored["pyscenic_binarize_unimodal_thr05"].astype(bool)
+    both = unimodal & np.array([rule == "unimodal" for rule in ours.rule])
+    assert both.sum() >= 5
+    np.testing.assert_allclose(ours.value[both], stored["pyscenic_binarize_threshold_thr05"][both], rtol=1e-5)

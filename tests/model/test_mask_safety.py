@@ -1,0 +1,92 @@
+"""Masked counts must not reach the prediction: not through values, size, bins, tokens, neighbours, bits or network."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from grnformer_sc._core.keys import GrnKeys
+from grnformer_sc.data.fields import read_cells, read_network
+from grnformer_sc.grn.aucell import aucell
+from grnformer_sc.model.assemble import build_net
+from grnformer_sc.model.config import ModelConfig
+from grnformer_sc.model.context import Context
+
+toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
+CONFIG = {"dim": 16, "heads": 2, "layers": 1, "dropout": 0.0, "beta": 0.7, "mask_ratio": 0.3, "max_queries": 10}
+TRAIN, HELD_OUT = np.arange(90), np.arange(90, 120)
+
+
+def pipeline(adata, gate):
+    """From raw counts to the prediction for the held-out cells; everything is made anew from the object."""
+    network = read_network(adata, "grn")
+    rescore(adata, network)
+    cells = read_cells(adata, network, layer=None, keys=GrnKeys())
+    config = ModelConfig(**CONFIG, gate=gate)
+    context = Context.fit(cells.take(TRAIN), network, config, root=1)
+    net = build_net(config, context, network, cells.genes, root=2)
+    for parameter in (net.per_gene, net.head.decoder[-1].weight):
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    batch = context.collator(cells, network, config.tokens)(HELD_OUT, np.random.default_rng(5))
+    with torch.inference_mode():
+        out = net.eval()(batch, generator=torch.Generator().manual_seed(3), perturb=True)
+    return batch, out
+
+
+def rescore(adata, network):
+    """Gene bits as the paper makes them: from all counts of the cell, masked or not."""
+    counts = sp.csr_matrix(adata.X)
+    auc = aucell(counts, network.gene_members(adata.var_names), top=0.2)
+    adata.obsm["grn_active"] = sp.csr_matrix(auc > np.median(auc[TRAIN], axis=0))
+
+
+def with_other_masked_counts(adata, batch_of, seed):
+    """Replace every masked count of the held-out cells by an arbitrary one, many of them zero."""
+    rng = np.random.default_rng(seed)
+    x = adata.X.toarray()
+    keys = np.random.default_rng(5).random((HELD_OUT.size, adata.n_vars), dtype=np.float32)
+    masked = keys.argsort(axis=1).argsort(axis=1) < round(CONFIG["mask_ratio"] * adata.n_vars)
+    assert np.take_along_axis(masked, batch_of.genes.numpy(), axis=1)[batch_of.masked.numpy()].all()
+    other = rng.poisson(rng.choice([0.0, 1.0, 50.0], masked.shape))
+    x[HELD_OUT] = np.where(masked, other, x[HELD_OUT])
+    changed = adata.copy()
+    changed.X = sp.csr_matrix(x)
+    return changed
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+
+
+@pytest.mark.parametrize("gate", ["region", "neighbour"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_masked_counts_cannot_be_seen(gate, seed):
+    adata = toy_rna()
+    batch, out = pipeline(adata, gate)
+    other_batch, other = pipeline(with_other_masked_counts(adata, batch, seed), gate)
+    assert not same_bits(batch.counts, other_batch.counts)  # the targets did change
+    for name in ("genes", "values", "masked", "padding", "log_size", "group", "bits", "visible"):
+        assert same_bits(getattr(batch, name), getattr(other_batch, name)), name
+    for name in ("prediction", "cells", "genes"):
+        assert same_bits(getattr(out, name), getattr(other, name)), name
+
+
+def test_the_gene_gate_leaks():
+    adata = toy_rna()
+    batch, out = pipeline(adata, "gene")
+    other_batch, other = pipeline(with_other_masked_counts(adata, batch, 0), "gene")
+    assert same_bits(batch.values, other_batch.values)
+    assert not same_bits(batch.bits, other_batch.bits)
+    assert not same_bits(out.prediction, other.prediction)
+
+
+def test_visible_counts_are_seen():
+    adata = toy_rna()
+    changed = adata.copy()
+    changed.X = sp.csr_matrix(changed.X.toarray()[:, ::-1])
+    assert not same_bits(pipeline(adata, "region")[1].prediction, pipeline(changed, "region")[1].prediction)

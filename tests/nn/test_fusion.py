@@ -1,0 +1,198 @@
+"""The fused network: what it may see, what it starts from, what it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from grnformer_sc.nn.adapter import QUERY_CHUNK, GraphAdapter
+from grnformer_sc.nn.backbones import Backbone, ScGPT, ScGPTConfig, get_backbone
+from grnformer_sc.nn.batch import CellBatch
+from grnformer_sc.nn.fusion import GRNFormerNet, Structure
+from grnformer_sc.nn.graph import StructureGraph
+from grnformer_sc.nn.heads import BinHead, CountHead
+from grnformer_sc.nn.losses import masked_loss
+from grnformer_sc.nn.perturb import PerturbEdges
+from grnformer_sc.nn.structure import StructureEncoder
+
+G, R, DIM, CELLS, TOKENS = 30, 4, 16, 5, 12
+
+
+def network() -> StructureGraph:
+    targets = torch.arange(R * 2 * 6) % G
+    return StructureGraph(
+        G, 2, row_group=torch.arange(2).repeat_interleave(R), row_eregulon=torch.arange(R).repeat(2),
+        row_tf=torch.arange(R).repeat(2), row_sign=torch.tensor([1, 1, -1, 1]).repeat(2),
+        indptr=torch.arange(0, R * 2 * 6 + 1, 6), targets=targets, partner_indptr=torch.tensor([0, 3, 6]),
+        partner_tf=torch.tensor([0, 1, 2, 0, 1, 2]), partner_gene=torch.tensor([20, 21, 22, 27, 28, 29]),
+        partner_r=torch.tensor([0.5, -0.4, 0.3, 0.9, 0.1, -0.2]),
+    )  # fmt: skip
+
+
+def batch(seed: int = 0) -> CellBatch:
+    g = torch.Generator().manual_seed(seed)
+    masked = torch.zeros(CELLS, TOKENS, dtype=torch.bool)
+    masked[:, 8:] = True
+    padding = torch.zeros(CELLS, TOKENS, dtype=torch.bool)
+    padding[0, 5:8] = True
+    return CellBatch(
+        genes=torch.stack([torch.randperm(G, generator=g)[:TOKENS] for _ in range(CELLS)]),
+        values=torch.where(masked, 0.0, torch.randint(1, 50, (CELLS, TOKENS), generator=g).float()),
+        masked=masked, padding=padding, counts=torch.randint(0, 4, (CELLS, TOKENS), generator=g).float(),
+        log_size=torch.randn(CELLS, generator=g) * 0.3, group=torch.randint(0, 2, (CELLS,), generator=g),
+        bits=torch.rand(CELLS, R, generator=g) < 0.5, visible=torch.rand(CELLS, G, generator=g) < 0.6,
+    )  # fmt: skip
+
+
+def net(*, beta: float | None = None, use_grn: bool = True, tf_keys_only: bool = False) -> GRNFormerNet:
+    torch.manual_seed(0)
+    backbone = ScGPT(ScGPTConfig(n_genes=G, dim=DIM, layers=2, heads=2, hidden=32, dropout=0.0, keep_last=not use_grn))
+    head = CountHead(DIM, torch.log(torch.linspace(0.1, 2, G)))
+    if not use_grn:
+        return GRNFormerNet(backbone, head)
+    structure = Structure(
+        network(), StructureEncoder(DIM, DIM, dropout=0.0), GraphAdapter(DIM, 2, beta=beta, dropout=0.0), PerturbEdges(alpha=0.4),
+        tf_keys_only=tf_keys_only,
+    )  # fmt: skip
+    return GRNFormerNet(backbone, head, structure)
+
+
+def test_untrained_it_predicts_gene_rate_times_size_exactly():
+    b = batch()
+    expected = b.log_size[:, None] + torch.log(torch.linspace(0.1, 2, G))[b.genes]
+    torch.testing.assert_close(net()(b).prediction, expected)
+
+
+def test_a_new_adapter_changes_nothing_and_a_fixed_one_does():
+    torch.manual_seed(0)
+    h, keys, present = torch.randn(2, 5, DIM), torch.randn(2, 6, DIM), torch.ones(2, 6, dtype=torch.bool)
+    assert torch.equal(GraphAdapter(DIM, 2).eval()(h, keys, present), h)
+    assert not torch.allclose(GraphAdapter(DIM, 2, beta=1.0).eval()(h, keys, present), h)
+
+
+@pytest.mark.parametrize("use_grn", [True, False])
+def test_counts_are_read_by_the_loss_alone(use_grn):
+    model, b = net(beta=1.0, use_grn=use_grn).eval(), batch()
+    other = dataclasses.replace(b, counts=b.counts + 7)
+    first, second = model(b), model(other)
+    assert torch.equal(first.prediction, second.prediction)
+    assert torch.equal(first.cells, second.cells)
+    assert masked_loss(first.prediction, b, loss="poisson") != masked_loss(second.prediction, other, loss="poisson")
+
+
+def test_padding_changes_nothing():
+    model, b = net(beta=1.0).eval(), batch()
+    filled = dataclasses.replace(
+        b, genes=torch.where(b.padding, 3, b.genes), values=torch.where(b.padding, 9.0, b.values)
+    )  # fmt: skip
+    keep = ~b.padding
+    torch.testing.assert_close(model(b).prediction[keep], model(filled).prediction[keep])
+    torch.testing.assert_close(model(b).cells, model(filled).cells)
+
+
+def test_bits_reach_the_cell_embedding():
+    model, b = net(beta=1.0).eval(), batch()
+    off = dataclasses.replace(b, bits=torch.zeros_like(b.bits))
+    assert not torch.allclose(model(b).cells, model(off).cells)
+
+
+def test_every_parameter_learns_once_the_gate_is_open():
+    model, b = net(beta=0.5), batch()
+    torch.nn.init.normal_(model.head.decoder[-1].weight)
+    out = model(b, generator=torch.Generator().manual_seed(0), perturb=True)
+    masked_loss(out.prediction, b, loss="poisson").backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None]
+    assert silent == []
+
+
+def test_perturbation_is_seeded_and_needs_its_generator():
+    model, b = net(beta=1.0).eval(), batch()
+    runs = [model(b, generator=torch.Generator().manual_seed(s), perturb=True).cells for s in (0, 0, 1)]
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_attention_rows_sum_to_one_and_absent_keys_get_none():
+    model, b = net(beta=1.0).eval(), batch()
+    parts = list(model.attention(b))
+    assert [p.start for p, _ in parts] == list(range(0, TOKENS + 1, QUERY_CHUNK))
+    weights = torch.cat([w for _, w in parts], dim=1)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(CELLS, TOKENS + 1))
+    present = model.graph.key_present[b.group]
+    assert (weights[:, :, :-1].transpose(1, 2)[~present] == 0).all()
+
+
+def test_tf_keys_restrict_attention_to_tfs():
+    model, b = net(beta=1.0, tf_keys_only=True).eval(), batch()
+    weights = next(iter(model.attention(b)))[1][:, :, :-1]
+    is_tf = model.graph.is_tf[model.graph.key_index[b.group]]
+    assert (weights.transpose(1, 2)[~is_tf] == 0).all()
+    assert weights.sum() > 0
+
+
+def test_without_a_network_there_is_no_attention():
+    model = net(use_grn=False)
+    with pytest.raises(ValueError, match="without a structure part"):
+        next(model.attention(batch()))
+    with pytest.raises(ValueError, match="without a structure part"):
+        model.keys(batch())
+
+
+def test_losses_equal_their_formulas():
+    b = batch()
+    prediction = torch.randn(CELLS, TOKENS)
+    y, p = b.counts[b.masked], prediction[b.masked]
+    torch.testing.assert_close(
+        masked_loss(prediction, b, loss="poisson"), torch.nn.functional.poisson_nll_loss(p, y, log_input=True)
+    )
+    size = b.log_size[:, None].expand_as(b.counts)[b.masked].exp()
+    expected = ((p - torch.log1p(y / size)) ** 2).mean()
+    torch.testing.assert_close(masked_loss(prediction, b, loss="mse"), expected)
+    nothing = dataclasses.replace(b, masked=torch.zeros_like(b.masked))
+    assert masked_loss(prediction, nothing, loss="poisson") == 0
+
+
+def test_bin_head_returns_one_value_per_token():
+    assert BinHead(DIM)(torch.randn(2, 3, DIM), torch.zeros(2, 3, dtype=torch.long), torch.zeros(2)).shape == (2, 3)
+
+
+def test_backbones_are_found_by_name():
+    assert get_backbone("scgpt") is ScGPT
+    assert isinstance(ScGPT(ScGPTConfig(n_genes=3)), Backbone)
+    with pytest.raises(KeyError, match=r"registered \[.*scgpt"):
+        get_backbone("nothing")
+
+
+def test_batches_move_between_devices():
+    moved = batch().to("meta")
+    assert all(getattr(moved, field.name).device.type == "meta" for field in dataclasses.fields(moved))
+
+
+@pytest.mark.golden
+def test_scgpt_layers_equal_the_original(golden_dir):
+    """Encoder output of the published file layout (flash names renamed), all layers, to 1e-5."""
+    folder = golden_dir / "scgpt"
+    stored, published = np.load(folder / "forward.npz"), torch.load(folder / "best_model.pt", weights_only=True)
+    n_tokens, dim = published["encoder.embedding.weight"].shape
+    n_layers = len({key.split(".")[2] for key in published if key.startswith("transformer_encoder.layers.")})
+    model = ScGPT(ScGPTConfig(n_genes=n_tokens - 1, dim=dim, layers=n_layers, heads=4, hidden=published["transformer_encoder.layers.0.linear1.bias"].numel(), dropout=0.0)).eval()
+    names = {"self_attn.Wqkv.": "self_attn.in_proj_"}
+    state = {}
+    for key, value in published.items():
+        for old, new in names.items():
+            key = key.replace(old, new)  # noqa: PLW2901
+        if key in model.state_dict():
+            state[key] = value
+    model.load_state_dict(state)
+    genes, values = torch.from_numpy(stored["gene_ids"]).long(), torch.from_numpy(stored["values"]).float()
+    padding = torch.from_numpy(stored["padding_mask"])
+    with torch.no_grad():
+        h = model.encoder(genes) + model.value_encoder(values)
+        mask = ~padding[:, None, None, :]
+        for layer in model.transformer_encoder.layers:
+            h = layer(h, mask)
+    expected = torch.from_numpy(stored["encoder_output"])
+    torch.testing.assert_close(h[~padding], expected[~padding], atol=1e-5, rtol=1e-5)
