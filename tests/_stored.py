@@ -62,7 +62,9 @@ def _network(rng: np.random.Generator, genes: list[str]) -> Network:
                     )  # fmt: skip
     edges = edge_table(pd.DataFrame(rows))
     parts = edges.assign(eregulon=edges["eregulon"].astype(str)).groupby("eregulon")
-    eregulons = parts.agg(tf=("tf", "first"), sign=("sign", "first"), region_sign=("region_sign", "first")).reset_index()
+    eregulons = parts.agg(
+        tf=("tf", "first"), sign=("sign", "first"), region_sign=("region_sign", "first")
+    ).reset_index()
     eregulons = eregulons.rename(columns={"eregulon": "name"}).assign(
         n_genes=parts["gene"].nunique().to_numpy(), n_regions=parts["region"].nunique().to_numpy(), threshold=0.5,
         threshold_rule="mixture", threshold_region=0.25, threshold_rule_region="unimodal",
@@ -84,8 +86,17 @@ def _add_model(adata: AnnData, network: Network, rng: np.random.Generator) -> No
     )
     pairs = pairs.assign(weight=rng.random(len(pairs)).astype(np.float32), in_network=rng.random(len(pairs)) < 0.5)
     pairs = pairs.sort_values(["group", "weight"], ascending=[True, False], ignore_index=True)
-    columns = ("rho", "p_value", "rho_degree_matched", "p_degree_matched", "rho_expression_matched", "p_expression_matched")
-    history = pd.DataFrame({"epoch": range(5), "train_loss": [5.0, 4, 3, 2, 1], "validation_loss": [5.0, 4, 3.5, 3.6, 3.7]})
+    columns = (
+        "rho",
+        "p_value",
+        "rho_degree_matched",
+        "p_degree_matched",
+        "rho_expression_matched",
+        "p_expression_matched",
+    )
+    history = pd.DataFrame(
+        {"epoch": range(5), "train_loss": [5.0, 4, 3, 2, 1], "validation_loss": [5.0, 4, 3.5, 3.6, 3.7]}
+    )
     adata.varm[keys.attention] = received
     adata.uns[keys.uns] = {
         "params": recipe("fit", {"grn_key": "grn"}, inputs={}, dropped={}),

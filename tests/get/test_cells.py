@@ -27,6 +27,8 @@ def test_activity_keeps_what_plots_need(rna):
     assert found.var["tf"].astype(str).tolist() == [name.split("|")[0] for name in found.var_names]
 
 
+# scanpy 1.12 uses a colour map method that matplotlib 3.11 will deprecate
+@pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
 def test_scanpy_plots_an_eregulon_on_an_embedding(rna):
     found = grs.get.activity(rna)
     figure = sc.pl.embedding(found, "umap", color=[found.var_names[0], "grn_group"], show=False, return_fig=True)

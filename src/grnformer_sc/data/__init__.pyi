@@ -7,6 +7,6 @@ from .gates import NeighbourGate as NeighbourGate
 from .gates import Reference as Reference
 from .gates import StoredGate as StoredGate
 from .gates import resolve_gate as resolve_gate
+from .graph import structure_graph as structure_graph
 from .module import CellDataModule as CellDataModule
 from .module import split_cells as split_cells
-from .graph import structure_graph as structure_graph

@@ -152,6 +152,10 @@ def lay_out(
     per_cell = np.bincount(row, minlength=n_cells)
     place = np.arange(row.size) - np.repeat(np.cumsum(per_cell) - per_cell, per_cell)
     shape = n_cells, int(per_cell.max(initial=0))
-    genes, binned, padding = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.float32), np.ones(shape, dtype=bool)
+    genes, binned, padding = (
+        np.zeros(shape, dtype=np.int64),
+        np.zeros(shape, dtype=np.float32),
+        np.ones(shape, dtype=bool),
+    )
     genes[row, place], binned[row, place], padding[row, place] = gene, value, False
     return genes, binned, padding

@@ -140,3 +140,13 @@ def _bits(adata: AnnData, network: Network, slot: str, auc: str) -> sp.csr_matri
             "score the cells with this network: grs.tl.cell_grn(adata, net=...).",
         )  # fmt: skip
     return bits
+
+
+def need_known_groups(cells: CellData, keys: GrnKeys) -> None:
+    """Raise `ValueError` when a cell has no group of the network."""
+    lost = int((cells.codes == UNKNOWN).sum())
+    if lost:
+        raise fail(
+            ValueError, f"training needs a group of the network for every cell (adata.obs[{keys.group!r}]).",
+            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn or grs.tl.cell_grn on these cells.",
+        )  # fmt: skip

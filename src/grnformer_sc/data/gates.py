@@ -28,18 +28,25 @@ N_COMPONENTS = 30
 MAX_REFERENCE = 20_000  # cells that are searched; more cost time and change the majority of 15 little
 
 
-def resolve_gate(gate: GateName, cells: CellData) -> Literal["region", "neighbour", "gene"]:
-    """Choose the gate: region bits where they exist, else neighbours; the choice is logged."""
+def choose_gate(gate: GateName, cells: CellData) -> Literal["region", "neighbour", "gene"]:
+    """Choose the gate: region bits where they exist, else neighbours; bits that a gate lacks are an error."""
     need_one_of(gate, ("auto", "region", "neighbour", "gene"), name="gate")
     if gate == "auto":
         gate = "neighbour" if cells.region_bits is None else "region"
-        logger.info("gate='auto': %s bits", gate)
     wanted = cells.region_bits if gate == "region" else cells.gene_bits
     if wanted is None:
         raise missing_bits(gate)
-    if gate == "gene":
-        logger.warning("gate='gene': the bits are computed from the masked counts themselves; the loss is flattered")
     return gate
+
+
+def resolve_gate(gate: GateName, cells: CellData) -> Literal["region", "neighbour", "gene"]:
+    """Choose the gate and log the choice."""
+    chosen = choose_gate(gate, cells)
+    if chosen == "gene":
+        logger.warning("gate='gene': the bits are computed from the masked counts themselves; the loss is flattered")
+    elif gate == "auto":
+        logger.info("gate='auto': %s bits", chosen)
+    return chosen
 
 
 def missing_bits(gate: str) -> Exception:

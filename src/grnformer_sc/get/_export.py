@@ -34,9 +34,9 @@ def digraph(table: pd.DataFrame) -> Any:
 
 
 def gene_sets(table: pd.DataFrame) -> str:
-    """GMT text: name, description, genes, one eRegulon per line."""
+    """GMT text, one eRegulon per line: name, TF, genes. No blanks inside a field: some readers split there."""
     lines = [
-        "\t".join([str(name), f"targets of {part['tf'].iloc[0]}", *sorted(set(part["gene"]))])
+        "\t".join([str(name), str(part["tf"].iloc[0]), *sorted(set(part["gene"]))])
         for name, part in table.groupby("eregulon", sort=True)
     ]
     return "".join(f"{line}\n" for line in lines)

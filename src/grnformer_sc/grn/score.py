@@ -77,7 +77,7 @@ def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str],
     eregulons = with_thresholds(eregulons, fitted)
     above = auc > fitted.value
     detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
-    groups = group_table(auc, above, detected, cells.codes, group_names, eregulons["name"])
+    groups = group_table(auc, above, detected, cells.codes, group_names, list(eregulons["name"]))
     network = Network(edges, eregulons, groups, bare.edge_groups, tuple(group_names))
     region_auc, pool_size = region_activity(cells, bare, n_jobs=n_jobs)
     if region_auc is not None:

@@ -25,9 +25,7 @@ from .context import Context
 from .net import CellSummaryNet
 
 
-def build_net(
-    config: ModelConfig, context: Context, network: Network, genes: pd.Index, *, root: int
-) -> CellSummaryNet:
+def build_net(config: ModelConfig, context: Context, network: Network, genes: pd.Index, *, root: int) -> CellSummaryNet:
     """Build the network; the initial weights follow from `root` and leave torch's own generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)

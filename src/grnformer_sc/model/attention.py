@@ -122,9 +122,7 @@ def _group_sums(
             pairs.index_add_(0, of, read[here][:, columns])
             seen.index_add_(0, of, torch.ones(of.numel(), dtype=torch.float64))
     mean = (mass / rows.size).numpy()
-    return _GroupSums(
-        nodes, mean[:-1][present], float(mean[-1]), nodes[is_tf], pairs.numpy(), seen.numpy(), rows.size
-    )
+    return _GroupSums(nodes, mean[:-1][present], float(mean[-1]), nodes[is_tf], pairs.numpy(), seen.numpy(), rows.size)
 
 
 def _links(graph: StructureGraph, group: int) -> tuple[np.ndarray, np.ndarray]:

@@ -56,7 +56,7 @@ class Context:
         in_genes = cells.genes.get_indexer(pd.unique(network.eregulons["tf"].astype(str)))
         tfs = np.sort(in_genes[in_genes >= 0])
         return cls(
-            gate=resolve_gate(config.gate, cells) if len(network.eregulons) else "neighbour",
+            gate=resolve_gate(config.gate, cells) if config.use_grn else "neighbour",
             rates=rates,
             group_rates=group_rates(cells.counts, cells.codes, n_groups, rates),
             mean_size=float(cells.counts.sum(dtype=np.float64) / cells.n_cells),

@@ -17,9 +17,8 @@ from .._core.keys import GrnKeys
 from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.batch import Collator
-from ..data.fields import UNKNOWN, CellData, empty_network, read_cells, read_network
+from ..data.fields import CellData, empty_network, need_known_groups, read_cells, read_network
 from ..data.module import CellDataModule, split_cells
-from ..grn.network import Network
 from ..nn.fusion import GRNFormerNet
 from . import inference, io
 from .assemble import build_loss, build_net
@@ -91,7 +90,9 @@ class GRNFormer(BaseModelClass):
             raise fail(ValueError, "setup needs an AnnData of its own.", "a view.", "call adata = adata.copy() first.")
         arguments = {"layer": layer, "grn_key": grn_key}
         method = {"model_name": cls.__name__, "setup_method_name": "setup_anndata", "setup_args": arguments}
-        counts = LayerField(COUNTS, layer, is_count_data=False, correct_data_format=False)  # we check, and never rewrite
+        counts = LayerField(
+            COUNTS, layer, is_count_data=False, correct_data_format=False
+        )  # we check, and never rewrite
         manager = AnnDataManager([counts], setup_method_args=method)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -133,7 +134,7 @@ class GRNFormer(BaseModelClass):
         rng
             Seed or generator; ignored when resuming.
         checkpoint_dir
-            Folder for the last and the best checkpoint; None writes no file.
+            Folder for the last and the best checkpoint; None writes no file, or goes on in the folder of `resume_from`.
         resume_from
             `checkpoint_dir` of a run that was cut off: training goes on as if it had not been.
         settings
@@ -145,7 +146,7 @@ class GRNFormer(BaseModelClass):
         )  # fmt: skip
         root = as_root(rng) if resume_from is None else read_root(Path(resume_from))
         cells = self._cells(None)
-        _need_known_groups(cells, GrnKeys(self.grn_key))
+        need_known_groups(cells, GrnKeys(self.grn_key))
         train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
         self._reset()
         context = Context.fit(cells.take(train), self.network, self.config, root=root)
@@ -158,7 +159,7 @@ class GRNFormer(BaseModelClass):
         where = Run(
             accelerator=accelerator,
             devices=devices,
-            checkpoint_dir=None if checkpoint_dir is None else write_root(Path(checkpoint_dir), root),
+            checkpoint_dir=_checkpoint_folder(checkpoint_dir or resume_from, root),
             resume_from=None if resume_from is None else Path(resume_from),
         )
         self.history_ = run(plan, data, max_epochs=epochs, where=where)
@@ -250,7 +251,13 @@ class GRNFormer(BaseModelClass):
         collator, rows = self._collator(adata, indices)
         context = self._trained()
         return inference.evaluate(
-            self._net(), collator, rows, context.group_rates, config=self.config, batch_size=batch_size, root=as_root(rng)
+            self._net(),
+            collator,
+            rows,
+            context.group_rates,
+            config=self.config,
+            batch_size=batch_size,
+            root=as_root(rng),
         )
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
@@ -345,7 +352,10 @@ class GRNFormer(BaseModelClass):
         adata = self.adata if adata is None else adata
         if adata is None:
             raise fail(
-                ValueError, "the model holds no data.", "a model loaded without AnnData.", "pass adata=, or load(dir, adata)."
+                ValueError,
+                "the model holds no data.",
+                "a model loaded without AnnData.",
+                "pass adata=, or load(dir, adata).",
             )
         return read_cells(adata, self.network, layer=self.layer, keys=GrnKeys(self.grn_key), genes=self.genes)
 
@@ -355,13 +365,11 @@ class GRNFormer(BaseModelClass):
         return context.collator(cells, self.network, self.config.tokens), rows
 
 
-def _need_known_groups(cells: CellData, keys: GrnKeys) -> None:
-    lost = int((cells.codes == UNKNOWN).sum())
-    if lost:
-        raise fail(
-            ValueError, f"training needs a group of the network for every cell (adata.obs[{keys.group!r}]).",
-            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn or grs.tl.cell_grn on these cells.",
-        )  # fmt: skip
+def _checkpoint_folder(path: str | Path | None, root: int) -> Path | None:
+    if path is None:
+        return None
+    folder = Path(path)
+    return write_root(folder.parent if folder.is_file() else folder, root)
 
 
 def _need_same_genes(adata: AnnData, genes: pd.Index) -> None:

@@ -35,7 +35,10 @@ def embed_cells(
 ) -> Float32[np.ndarray, "cells dim"]:
     """Fused cell embeddings."""
     net.eval()
-    parts = [net(batch, perturb=False).cells.float().cpu() for _, batch in batches(net, collator, rows, batch_size=batch_size)]
+    parts = [
+        net(batch, perturb=False).cells.float().cpu()
+        for _, batch in batches(net, collator, rows, batch_size=batch_size)
+    ]
     return torch.cat(parts).numpy()
 
 

@@ -70,7 +70,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
     path = folder / META
     if not path.is_file():
         found = listing(p.name for p in folder.iterdir()) if folder.is_dir() else "no such folder"
-        raise fail(FileNotFoundError, f"{folder} must hold {META}.", f"{found}.", "name a folder written by model.save.")
+        raise fail(
+            FileNotFoundError, f"{folder} must hold {META}.", f"{found}.", "name a folder written by model.save."
+        )
     meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if meta.get("schema") != SCHEMA:
         raise fail(

@@ -12,7 +12,6 @@ from ..nn.backbones.base import Backbone
 from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
 
-
 VALUE_SCALE = 0.04  # a middle bin of 50 counts as one
 
 
@@ -34,7 +33,12 @@ class CellSummaryNet(GRNFormerNet):
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, structure: Structure | None, *, loadings: Float[Tensor, "comps genes"]
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        structure: Structure | None,
+        *,
+        loadings: Float[Tensor, "comps genes"],
     ) -> None:
         super().__init__(backbone, head, structure)
         n_genes, dim = loadings.shape[1], backbone.dim

@@ -144,7 +144,7 @@ def build_grn(
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
     _need_edges(found, read)
     with step(logger, "build_grn: cells") as facts:
-        scores = fit_cells(read.cells, found.edges, read.groups.cat.categories, n_jobs=jobs)
+        scores = fit_cells(read.cells, found.edges, list(read.groups.cat.categories), n_jobs=jobs)
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{scores.graph.n_empty} cells without an edge")
     params = {

@@ -18,7 +18,7 @@ from .._core.rng import RngLike
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..model import GRNFormer
+    from ..model import GRNFormer, ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def fit(
         backbone=backbone, use_grn=use_grn, gate=gate, keys=keys, alpha=alpha, perturb=perturb, loss=loss,
         **(model_settings or {}),
     )  # fmt: skip
-    _check(cells, config.use_grn, layer, grn_key)
+    _check(cells, config, layer, grn_key)
     with step(logger, "tl.fit") as facts:
         GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
         model = GRNFormer(cells, config)
@@ -141,13 +141,17 @@ def fit(
     return model
 
 
-def _check(cells: AnnData, use_grn: bool, layer: str | None, grn_key: str) -> None:  # noqa: FBT001
-    """Everything that can be wrong with the input, before anything is written."""
-    from ..data import read_cells, read_network
-    from ..data.fields import empty_network
+def _check(cells: AnnData, config: ModelConfig, layer: str | None, grn_key: str) -> None:
+    """Find everything that can be wrong with the input before anything is written."""
+    from ..data.fields import empty_network, need_known_groups, read_cells, read_network
+    from ..data.gates import choose_gate
 
-    network = read_network(cells, grn_key) if use_grn or grn_key in cells.uns else empty_network()
-    read_cells(cells, network, layer=layer, keys=GrnKeys(grn_key))
+    keys = GrnKeys(grn_key)
+    network = read_network(cells, grn_key) if config.use_grn or grn_key in cells.uns else empty_network()
+    data = read_cells(cells, network, layer=layer, keys=keys)
+    need_known_groups(data, keys)
+    if config.use_grn:
+        choose_gate(config.gate, data)
 
 
 def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, *, batch_size: int) -> Results:

@@ -1,0 +1,108 @@
+"""Everything that the public functions write survives h5ad, h5mu and zarr, and scanpy carries on from it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anndata
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+
+import grnformer_sc as grs
+
+SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns", "layers")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Any:
+    """A multiome on which every public function of `pp` and `tl` that writes slots has run; never change it."""
+    mdata = grs.datasets.simulate_multiome(240, n_genes=100, n_tfs=10, n_types=3, rng=0)
+    mdata["rna"].obs["cell_type"] = mdata["rna"].obs["cell_type"].cat.rename_categories({"type1": "L2/3"})
+    mdata.obs["cell_type"] = mdata["rna"].obs["cell_type"]
+    grs.pp.link_regions(mdata)
+    grs.tl.build_grn(mdata, groupby="cell_type")
+    grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
+    grs.tl.fit(mdata["rna"], max_epochs=1)
+    return mdata
+
+
+def plain(value: Any) -> Any:
+    """The content of a slot, free of how a format stores it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, pd.DataFrame):
+        return {"index": plain(value.index), **{f"col {name}": plain(value[name]) for name in value.columns}}
+    if isinstance(value, pd.Series) and isinstance(value.dtype, pd.CategoricalDtype):
+        return [plain(value.cat.categories), value.cat.codes.tolist()]
+    if sp.issparse(value):
+        return plain(value.toarray())
+    if isinstance(value, (pd.Series, pd.Index, np.ndarray, list)):
+        array = np.asarray(value)
+        return [str(item) for item in array.ravel()] if array.dtype.kind in "OUST" else [array.shape, array.tobytes()]
+    return str(value)
+
+
+def quietly(action: Any, *args: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # formats announce their own future
+        return action(*args)
+
+
+def through(mdata: Any, form: str, folder: Path) -> tuple[Any, Any]:
+    """Both modalities written to a file and read again."""
+    if form == "h5mu":
+        quietly(mudata.write, str(folder / "x.h5mu"), mdata)
+        back = quietly(mudata.read, str(folder / "x.h5mu"))
+        return back["rna"], back["atac"]
+    parts = []
+    for name in ("rna", "atac"):
+        path = folder / f"{name}.{form}"
+        quietly(getattr(mdata[name], f"write_{form}"), path)
+        parts.append(quietly(anndata.io.read_h5ad if form == "h5ad" else anndata.io.read_zarr, path))
+    return parts[0], parts[1]
+
+
+@pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
+def test_every_slot_comes_back(fitted: Any, form: str, tmp_path: Path) -> None:
+    for before, after in zip((fitted["rna"], fitted["atac"]), through(fitted, form, tmp_path), strict=True):
+        for slot in SLOTS:
+            first, second = getattr(before, slot), getattr(after, slot)
+            names = list(first.columns if isinstance(first, pd.DataFrame) else first)
+            assert set(names) == set(second.columns if isinstance(second, pd.DataFrame) else second), slot
+            for name in names:
+                assert plain(first[name]) == plain(second[name]), f"{slot}[{name!r}]"
+
+
+@pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
+def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path: Path) -> None:
+    before, after = fitted["rna"], through(fitted, form, tmp_path)[0]
+    cell = before.obs_names[5]
+    for read in (
+        grs.get.grn,
+        lambda a: grs.get.grn(a, group="L2/3"),
+        lambda a: grs.get.cell_graph(a, cell),
+        grs.get.eregulons,
+        grs.get.attention,
+        grs.get.training,
+        lambda a: grs.get.activity(a).X,
+    ):
+        assert plain(read(before)) == plain(read(after))
+
+
+def test_scanpy_goes_on_from_the_graph_of_cells_without_a_new_pca(fitted: Any) -> None:
+    adata = fitted["rna"].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        sc.tl.leiden(adata, neighbors_key="grn_cells", flavor="igraph", n_iterations=2, directed=False)
+        sc.tl.umap(adata, neighbors_key="grn_cells", maxiter=20)
+    assert adata.obs["leiden"].nunique() > 1
+    assert np.isfinite(adata.obsm["X_umap"]).all()
+    assert "X_pca" not in adata.obsm
+    assert "pca" not in adata.uns

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grnformer_sc._core.keys import GrnKeys
+from grnformer_sc.data.batch import Collator, TokenSpec, choose_masked
+from grnformer_sc.data.fields import read_cells, read_network
+from grnformer_sc.data.gates import Reference, StoredGate
+from grnformer_sc.data.visible import bin_values, gene_rates, hide
+
+toy_rna = runpy.run_path(str(Path(__file__).with_name("toy.py")))["toy_rna"]
+
+
+def collator(adata=None, genes=None, **spec):
+    adata = toy_rna() if adata is None else adata
+    network = read_network(adata, "grn")
+    cells = read_cells(adata, network, layer=None, keys=GrnKeys(), genes=genes)
+    rates = gene_rates(cells.counts)
+    gate = StoredGate(cells.region_bits)
+    return Collator(cells, gate, network.kept(), rates, 50.0, TokenSpec(**spec), Reference.fit(cells, seed=0))
+
+
+def test_a_batch_equals_a_loop_over_cells():
+    make = collator(mask_ratio=0.3, max_queries=7)
+    index = np.array([5, 80, 31, 2])
+    batch = make(index, np.random.default_rng(3))
+    x = make.cells.counts.toarray()[index]
+    keys = np.random.default_rng(3).random(x.shape, dtype=np.float32)
+    for cell in range(index.size):
+        order = np.argsort(keys[cell])
+        masked = np.isin(np.arange(60), order[:18])
+        shown = np.flatnonzero((x[cell] > 0) & ~masked)
+        token = ~batch.padding[cell] & ~batch.masked[cell]
+        np.testing.assert_array_equal(batch.genes[cell][token], shown)
+        np.testing.assert_array_equal(batch.genes[cell][batch.masked[cell]], np.sort(order[:7]))
+        np.testing.assert_array_equal(batch.counts[cell][batch.masked[cell]], x[cell][np.sort(order[:7])])
+        assert (batch.counts[cell][~batch.masked[cell]] == 0).all()
+        seen = hide(make.cells.counts[index[[cell]]], masked[None], make.rates)
+        np.testing.assert_array_equal(batch.values[cell][token], bin_values(seen.counts, 51))
+        assert batch.log_size[cell] == pytest.approx(np.log(seen.size[0] / 50), rel=1e-5)
+        np.testing.assert_array_equal(np.flatnonzero(batch.visible[cell]), shown)
+        allowed = make.kept[make.cells.codes[index[cell]]]
+        np.testing.assert_array_equal(batch.bits[cell], make.cells.region_bits[index[cell]].toarray()[0] & allowed)
+
+
+def test_masked_genes_are_drawn_from_all_measured_genes_alike():
+    spec = TokenSpec(mask_ratio=0.25, max_queries=10)
+    keys = np.random.default_rng(0).random((4000, 40), dtype=np.float32)
+    masked, queries = choose_masked(keys, 40, spec, mask=True)
+    assert (masked.sum(axis=1) == 10).all()
+    np.testing.assert_allclose(masked.mean(axis=0), 0.25, atol=0.03)
+    assert np.take_along_axis(masked, queries, axis=1).all()
+
+
+def test_without_masking_every_expressed_gene_is_a_token():
+    make = collator()
+    batch = make(np.arange(20), None, mask=False)
+    x = make.cells.counts[np.arange(20)].toarray()
+    assert not batch.masked.any()
+    np.testing.assert_array_equal((~batch.padding).sum(dim=1), (x > 0).sum(axis=1))
+    np.testing.assert_allclose(batch.log_size.exp() * 50, x.sum(axis=1), rtol=1e-5)
+
+
+def test_more_genes_than_tokens_give_a_random_subset():
+    make = collator(max_tokens=6)
+    first, second = (make(np.arange(30), np.random.default_rng(s), mask=False) for s in (0, 1))
+    assert first.genes.shape == (30, 6)
+    assert not (first.genes == second.genes).all()
+    fixed, alone = make(np.arange(30), None, mask=False), make(np.array([4]), None, mask=False)
+    np.testing.assert_array_equal(fixed.genes[4], alone.genes[0])  # the same cell, the same tokens
+
+
+def test_unmeasured_genes_are_neither_asked_nor_shown():
+    adata = toy_rna()
+    part = adata[:, np.arange(60) % 4 != 0].copy()
+    make = collator(part, genes=adata.var_names, mask_ratio=0.5, max_queries=60)
+    batch = make(np.arange(40), np.random.default_rng(0))
+    assert (batch.genes[~batch.padding] % 4 != 0).all()
+    assert batch.masked.sum() == 40 * round(0.5 * 45)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"), [({"n_bins": 2}, "n_bins must be at least 3"), ({"mask_ratio": 1}, "mask_ratio must lie")]
+)
+def test_impossible_tokens_are_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        TokenSpec(**spec)

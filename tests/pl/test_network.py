@@ -1,0 +1,155 @@
+"""Plots of the network, of activities, thresholds and training show what `get` reads."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import grnformer_sc as grs
+from grnformer_sc.pl._order import cluster_order, take_turns
+
+
+def labels(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def node_names(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_the_graph_has_the_strongest_targets_of_each_regulator(rna):
+    ax = grs.pl.network(rna, group="Astro", regulators=["Cux1", "Sox9"], n_targets=3)
+    best = grs.get.network(rna, group="Astro", format="decoupler")
+    best = best[best["source"].isin(["Cux1", "Sox9"])]
+    best = best.assign(size=best["weight"].abs()).sort_values("size", ascending=False, kind="stable")
+    shown = best.groupby("source").head(3)
+    assert set(node_names(ax)) == set(shown["source"]) | set(shown["target"])
+    assert ax.get_title(loc="right") == f"{len(shown)} of {len(best)} links of these TFs"
+
+
+def test_regulators_are_bold_and_targets_are_not(rna):
+    ax = grs.pl.network(rna, regulators=["Cux1", "Sox9"])
+    assert {t.get_text() for t in ax.texts if t.get_fontweight() == "bold"} == {"Cux1", "Sox9"}
+
+
+def test_the_legend_names_only_signs_that_are_drawn(rna):
+    positive = grs.get.network(rna, format="frame").query("tf == 'Sox9'")
+    assert (positive["sign"] == 1).all()
+    text = [t.get_text() for t in grs.pl.network(rna, regulators=["Sox9"]).get_legend().get_texts()]
+    assert "activates" in text
+    assert "represses" not in text
+
+
+def test_the_layout_is_the_same_every_time(rna):
+    first, second = ([t.get_position() for t in grs.pl.network(rna, regulators=["Cux1"]).texts] for _ in range(2))
+    assert first == second
+
+
+def test_links_that_are_not_there_cannot_be_drawn(rna):
+    with pytest.raises(ValueError, match=r"none of \['Pax6'\].*choose other regulators"):
+        grs.pl.network(rna, regulators=["Pax6"])
+
+
+def test_dots_show_active_fractions_and_scaled_scores(rna):
+    ax = grs.pl.activity(rna)
+    names, groups = labels(ax.xaxis), labels(ax.yaxis)
+    table = grs.get.groups(rna).astype({"group": str, "eregulon": str})
+    wide = table.pivot(index="group", columns="eregulon").loc[groups]
+    dots = ax.collections[0]
+    share = wide["active_fraction"][names].to_numpy().ravel()
+    np.testing.assert_allclose(dots.get_sizes() / dots.get_sizes().max(), share / share.max())
+    auc = wide["mean_auc"][names].to_numpy()
+    scaled = (auc - auc.min(axis=0)) / np.ptp(auc, axis=0)
+    np.testing.assert_allclose(dots.get_array(), scaled.ravel())
+
+
+def test_each_type_shows_its_most_specific_eregulon(rna):
+    table = grs.get.groups(rna).query("kept").astype({"group": str, "eregulon": str})
+    best = table.loc[table.groupby("group")["rss"].idxmax(), "eregulon"]
+    ax = grs.pl.activity(rna, n=1)
+    assert set(best) <= set(labels(ax.xaxis))
+    assert ax.get_title(loc="right") == f"{len(labels(ax.xaxis))} of {len(grs.get.eregulons(rna))} eRegulons"
+
+
+def test_a_network_that_no_type_keeps_is_named(rna):
+    rna.uns["grn"]["groups"]["kept"] = False
+    with pytest.raises(ValueError, match="keep an eRegulon"):
+        grs.pl.activity(rna)
+
+
+def test_histograms_count_every_cell_and_are_cut_at_the_threshold(rna):
+    names = list(grs.get.eregulons(rna)["name"][:3])
+    for kind, cut in (("gene", 0.5), ("region", 0.25)):
+        for ax, name in zip(grs.pl.thresholds(rna, eregulons=names, kind=kind), names, strict=True):
+            assert ax.get_title() == name
+            assert sum(bar.get_height() for bar in ax.patches) == rna.n_obs
+            assert list(ax.lines[0].get_xdata()) == [cut, cut]
+            activity = grs.get.activity(rna, kind=kind)[:, name]
+            text = ax.texts[0].get_text()
+            assert f"{(activity.X > cut).mean():.1%} above" in text
+            assert f"{activity.layers['active'].mean():.1%} active" in text
+
+
+def test_thresholds_are_drawn_on_the_axes_that_are_given(rna):
+    figure, axes = plt.subplots(1, 2)
+    assert grs.pl.thresholds(rna, n=2, axes=axes) == list(axes)
+    assert plt.get_fignums() == [figure.number]
+    with pytest.raises(ValueError, match="2 for 3"):
+        grs.pl.thresholds(rna, n=3, axes=axes)
+
+
+def test_thresholds_of_unknown_eregulons_are_refused(rna):
+    with pytest.raises(KeyError, match=r"unknown \[Pax6\|act\]"):
+        grs.pl.thresholds(rna, eregulons=["Pax6|act"])
+
+
+def test_the_kept_epoch_is_that_of_the_lowest_validation_loss(rna):
+    ax = grs.pl.training(rna)
+    history = grs.get.training(rna)
+    lines = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_array_equal(lines["training"].get_ydata(), history["train_loss"])
+    np.testing.assert_array_equal(lines["validation"].get_ydata(), history["validation_loss"])
+    assert "kept (epoch 3)" in lines
+
+
+def test_training_takes_a_table_a_model_or_the_data(rna):
+    history = grs.get.training(rna)
+    model = type("Model", (), {"history_": history})()
+    for source in (history, model, rna):
+        np.testing.assert_array_equal(grs.pl.training(source).lines[0].get_ydata(), history["train_loss"])
+
+
+def test_training_without_validation_has_no_kept_epoch(rna):
+    ax = grs.pl.training(grs.get.training(rna).drop(columns="validation_loss"))
+    assert [line.get_label() for line in ax.lines] == ["training"]
+
+
+def test_an_untrained_model_is_named(rna):
+    with pytest.raises(ValueError, match="at least one epoch"):
+        grs.pl.training(pd.DataFrame(columns=["epoch", "train_loss"]))
+
+
+RANKED = st.dictionaries(
+    st.sampled_from("ABCD"), st.lists(st.sampled_from([f"g{i}" for i in range(8)]), unique=True, max_size=8), min_size=1
+)
+
+
+@given(ranked=RANKED, n=st.integers(0, 10))
+def test_taking_turns_fills_up_without_repeats_and_is_fair(ranked, n):
+    chosen = take_turns(ranked, n)
+    everything = {name for names in ranked.values() for name in names}
+    assert len(chosen) == len(set(chosen)) == min(n, len(everything))
+    if n >= len(ranked):
+        assert all(names[0] in chosen for names in ranked.values() if names)
+
+
+def test_similar_rows_become_neighbours():
+    x = np.array([[0.0, 0], [10, 10], [0.1, 0], [10, 10.1]])
+    order = cluster_order(x)
+    assert sorted(order) == [0, 1, 2, 3]
+    assert abs(order.index(0) - order.index(2)) == 1
+    assert cluster_order(x[:2]) == [0, 1]

@@ -1,0 +1,77 @@
+"""cell_grn: a frozen network gives the same cell the same bits, anywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import grnformer_sc as grs
+
+
+@pytest.fixture(scope="module")
+def built(toy_mdata):
+    mdata = toy_mdata.copy()
+    grs.tl.build_grn(mdata, groupby="cell_type")
+    return mdata
+
+
+def test_a_cell_has_the_same_bits_in_any_subset_and_gene_order(built):
+    rng = np.random.default_rng(0)
+    rna = built["rna"]
+    rows = rng.choice(rna.n_obs, 60, replace=False)
+    new = rna[rows][:, rng.permutation(rna.n_vars)].copy()
+    grs.tl.cell_grn(new, net=built, groupby="cell_type")
+    pd.testing.assert_frame_equal(new.obsm["grn_auc"], rna.obsm["grn_auc"].iloc[rows], check_exact=True)
+    assert (new.obsm["grn_active"] != rna.obsm["grn_active"][rows]).nnz == 0
+
+
+def test_scoring_the_same_cells_again_changes_nothing(built):
+    again = built.copy()
+    grs.tl.cell_grn(again)
+    for key in ("grn_active", "grn_active_region"):
+        assert (again["rna"].obsm[key] != built["rna"].obsm[key]).nnz == 0
+    pd.testing.assert_frame_equal(again["rna"].uns["grn"]["edges"], built["rna"].uns["grn"]["edges"])
+    assert again["rna"].uns["grn"]["cell_params"]["thresholds"] == "reference"
+
+
+def test_fitted_thresholds_equal_those_of_build_grn_on_its_own_cells(built):
+    again = built.copy()
+    grs.tl.cell_grn(again, thresholds="fit")
+    a, b = again["rna"].uns["grn"]["eregulons"], built["rna"].uns["grn"]["eregulons"]
+    np.testing.assert_array_equal(a["threshold"], b["threshold"])
+
+
+def test_missing_genes_count_as_zeros_and_are_recorded(built):
+    rna = built["rna"]
+    genes = rna.uns["grn"]["edges"]["gene"].astype(str).unique()
+    new = rna[:, ~rna.var_names.isin(genes[:3])].copy()
+    grs.tl.cell_grn(new, net=built, groupby="cell_type")
+    assert new.uns["grn"]["cell_params"]["dropped"]["genes_missing"] == 3
+
+
+def test_too_few_genes_are_an_error(built):
+    new = built["rna"][:, :20].copy()
+    with pytest.raises(ValueError, match=r"network's genes must be in the data"):
+        grs.tl.cell_grn(new, net=built, groupby="cell_type")
+
+
+def test_labels_must_be_known(built):
+    new = built["rna"][:40].copy()
+    del new.obs["grn_group"]
+    with pytest.raises(KeyError, match="need the cell types"):
+        grs.tl.cell_grn(new, net=built)
+    new.obs["label"] = "other"
+    with pytest.raises(ValueError, match=r"unknown \[other\]"):
+        grs.tl.cell_grn(new, net=built, groupby="label")
+
+
+def test_without_a_network_it_says_how_to_make_one(toy):
+    with pytest.raises(KeyError, match="build_grn"):
+        grs.tl.cell_grn(toy["rna"])
+
+
+def test_copy_returns_the_result(built):
+    made = grs.tl.cell_grn(built["rna"][:30].copy(), net=built["rna"].uns["grn"], copy=True)
+    assert sp.issparse(made.obsm["grn_active"])

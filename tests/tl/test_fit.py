@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+
+import grnformer_sc as grs
+
+toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
+QUICK = {
+    "max_epochs": 1,
+    "accelerator": "cpu",
+    "devices": 1,
+    "model_settings": {"dim": 16, "heads": 2, "layers": 1, "structure_layers": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_bars():
+    with grs.settings.override(progress=False):
+        yield
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    adata = toy_rna()
+    with grs.settings.override(progress=False):
+        return adata, grs.tl.fit(adata, **QUICK)
+
+
+def test_the_slots_hold_what_the_model_says(fitted):
+    adata, model = fitted
+    np.testing.assert_array_equal(adata.obsm["X_grnformer"], model.get_latent_representation())
+    np.testing.assert_array_equal(adata.varm["grnformer"], model.get_gene_embeddings())
+    summary = model.get_attention()
+    np.testing.assert_array_equal(adata.varm["grnformer_attention"], summary.received)
+    slot = adata.uns["grnformer"]
+    pd.testing.assert_frame_equal(slot["attention"], summary.edges)
+    pd.testing.assert_frame_equal(slot["enrichment"], summary.enrichment)
+    assert slot["history"].equals(model.history)
+    assert list(slot["group_names"]) == ["A", "B/C", "D"]
+    assert slot["params"]["gate"] == "region"
+    for values in (adata.obsm["X_grnformer"], adata.varm["grnformer"], adata.varm["grnformer_attention"]):
+        assert values.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr", "h5mu"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2:UserWarning")  # anndata's own default
+def test_the_slots_survive_every_format(fitted, tmp_path, kind):
+    adata, path = fitted[0], tmp_path / f"x.{kind}"
+    if kind == "h5mu":
+        with md.set_options(pull_on_update=False):
+            md.MuData({"rna": adata}).write_h5mu(path)
+            back = md.read_h5mu(path)["rna"]
+    else:
+        getattr(adata, f"write_{kind}")(path)
+        back = getattr(ad, f"read_{kind}")(path)
+    np.testing.assert_array_equal(back.obsm["X_grnformer"], adata.obsm["X_grnformer"])
+    np.testing.assert_array_equal(back.varm["grnformer_attention"], adata.varm["grnformer_attention"])
+    for name in ("history", "attention", "enrichment"):
+        pd.testing.assert_frame_equal(back.uns["grnformer"][name], adata.uns["grnformer"][name], check_dtype=False)
+
+
+def test_same_rng_same_embedding(fitted):
+    again = toy_rna()
+    grs.tl.fit(again, **QUICK)
+    assert again.obsm["X_grnformer"].tobytes() == fitted[0].obsm["X_grnformer"].tobytes()
+
+
+def test_a_mudata_gets_its_results_in_the_rna_modality():
+    rna = toy_rna()
+    with md.set_options(pull_on_update=False):
+        mdata = md.MuData({"gex": rna})
+    grs.tl.fit(mdata, rna="gex", key_added="mine", **QUICK)
+    assert {"X_mine"} <= set(mdata["gex"].obsm)
+    assert "mine" in mdata["gex"].uns
+
+
+def test_the_control_writes_no_attention():
+    adata = toy_rna()
+    grs.tl.fit(adata, use_grn=False, **QUICK)
+    assert "grnformer_attention" not in adata.varm
+    assert "X_grnformer" in adata.obsm
+
+
+def break_nothing(adata):
+    del adata.uns["grn"]
+
+
+def break_counts(adata):
+    adata.X = adata.X * 0.5
+
+
+def break_bits(adata):
+    del adata.obsm["grn_active"], adata.obsm["grn_active_region"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "message"),
+    [
+        (break_nothing, KeyError, r"grs\.tl\.build_grn"),
+        (break_counts, ValueError, "raw counts"),
+        (break_bits, KeyError, "gene bits"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(harm, error, message):
+    adata = toy_rna()
+    harm(adata)
+    slots = {name: list(getattr(adata, name)) for name in ("obs", "var", "obsm", "varm", "uns", "obsp", "varp")}
+    with pytest.raises(error, match=message):
+        grs.tl.fit(adata, **QUICK)
+    assert slots == {name: list(getattr(adata, name)) for name in slots}
