@@ -20,7 +20,7 @@ STATES = ((1, 1), (1, -1), (-1, 1))  # sign of TF -> gene, of region -> gene
 def stored_rna(n_cells: int = 60, n_genes: int = 40, seed: int = 0) -> AnnData:
     """Cells, a network of three cell types and a fitted model's results."""
     rng = np.random.default_rng(seed)
-    genes = [*TFS, *(f"gene{i}" for i in range(n_genes - len(TFS)))]
+    genes = [*TFS, *(f"Gm{1000 + i}Rik" for i in range(n_genes - len(TFS)))]
     cells = [f"cell{i}" for i in range(n_cells)]
     network = _network(rng, genes)
     codes = np.arange(n_cells) % len(GROUPS)
@@ -49,17 +49,13 @@ def stored_rna(n_cells: int = 60, n_genes: int = 40, seed: int = 0) -> AnnData:
 def _network(rng: np.random.Generator, genes: list[str]) -> Network:
     rows = []
     for i, tf in enumerate(TFS):
-        importance = dict(zip(genes, rng.random(len(genes)), strict=True))  # one per TF and gene
         for sign, state in STATES[: 1 + i % 3]:
             for gene in rng.choice([g for g in genes if g != tf], 12, replace=False):
-                for region in range(1 + int(rng.integers(3))):
-                    rows.append(
-                        {
-                            "tf": tf, "gene": gene, "region": f"chr1:{region}-{region + 1}", "sign": sign,
-                            "region_sign": state, "tf_gene_importance": importance[gene], "evidence": "direct",
-                            "eregulon": eregulon_name(tf, sign, state),
-                        }
-                    )  # fmt: skip
+                link = {
+                    "tf": tf, "gene": gene, "sign": sign, "region_sign": state, "tf_gene_importance": rng.random(),
+                    "evidence": "direct", "eregulon": eregulon_name(tf, sign, state),
+                }  # fmt: skip
+                rows += [{**link, "region": f"chr1:{at}-{at + 1}"} for at in range(1 + int(rng.integers(3)))]
     edges = edge_table(pd.DataFrame(rows))
     parts = edges.assign(eregulon=edges["eregulon"].astype(str)).groupby("eregulon")
     eregulons = parts.agg(
@@ -99,9 +95,9 @@ def _add_model(adata: AnnData, network: Network, rng: np.random.Generator) -> No
     )
     adata.varm[keys.attention] = received
     adata.uns[keys.uns] = {
-        "params": recipe("fit", {"grn_key": "grn"}, inputs={}, dropped={}),
+        "params": recipe("tl.fit", {}, inputs={"counts": "X", "network": "grn"}, dropped={}),
         "history": history,
         "group_names": np.asarray(network.group_names, dtype=object),
-        "edges": pairs.astype({"group": "category", "regulator": "category", "target": "category"}),
+        "attention": pairs.astype({"group": "category", "regulator": "category", "target": "category"}),
         "enrichment": pd.DataFrame({"group": GROUPS, **{name: rng.random(len(GROUPS)) + 0.01 for name in columns}}),
     }

@@ -102,7 +102,7 @@ def test_scanpy_goes_on_from_the_graph_of_cells_without_a_new_pca(fitted: Any) -
         warnings.simplefilter("ignore", FutureWarning)
         sc.tl.leiden(adata, neighbors_key="grn_cells", flavor="igraph", n_iterations=2, directed=False)
         sc.tl.umap(adata, neighbors_key="grn_cells", maxiter=20)
-    assert adata.obs["leiden"].nunique() > 1
+    assert len(adata.obs["leiden"].cat.categories) > 1
     assert np.isfinite(adata.obsm["X_umap"]).all()
     assert "X_pca" not in adata.obsm
     assert "pca" not in adata.uns

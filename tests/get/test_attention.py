@@ -11,7 +11,7 @@ import grnformer_sc as grs
 
 @pytest.mark.parametrize(
     ("read", "name"),
-    [(grs.get.attention, "edges"), (grs.get.attention_enrichment, "enrichment"), (grs.get.training, "history")],
+    [(grs.get.attention, "attention"), (grs.get.attention_enrichment, "enrichment"), (grs.get.training, "history")],
 )
 def test_tables_are_read_as_they_were_stored(rna, read, name):
     pd.testing.assert_frame_equal(read(rna), rna.uns["grnformer"][name])
@@ -43,7 +43,7 @@ def test_without_a_model_the_error_names_fit(rna):
 
 
 def test_a_model_without_a_network_has_no_attention(rna):
-    del rna.uns["grnformer"]["edges"]
+    del rna.uns["grnformer"]["attention"]
     with pytest.raises(KeyError, match="use_grn=True"):
         grs.get.attention(rna)
 

@@ -35,5 +35,5 @@ def test_bad_settings_are_refused_at_birth(make, message):
 def test_more_cells_take_fewer_epochs_within_bounds():
     epochs = [TrainConfig().epochs(n) for n in (100, 2000, 10_000, 10**6)]
     assert epochs == sorted(epochs, reverse=True)
-    assert (max(epochs), min(epochs)) == (100, 10)
+    assert (max(epochs), min(epochs)) == (100, 5)
     assert TrainConfig(max_epochs=7).epochs(10**6) == 7

@@ -11,6 +11,7 @@ import torch
 
 from grnformer_sc._core.settings import settings
 from grnformer_sc.model import GRNFormer, ModelConfig
+from grnformer_sc.model.grnformer import _need_same_genes
 
 toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
 SMALL = ModelConfig(dim=16, heads=2, layers=1, structure_layers=1, mask_ratio=0.3, max_queries=20)
@@ -125,8 +126,6 @@ def test_genes_of_new_data_are_matched_by_name(model):
     shuffled = adata[:, order].copy()
     np.testing.assert_array_equal(model.get_latent_representation(shuffled), model.get_latent_representation())
     with pytest.raises(ValueError, match="in its order"):
-        from grnformer_sc.model.grnformer import _need_same_genes
-
         _need_same_genes(shuffled, model.genes)
 
 

@@ -13,7 +13,7 @@ from .._core.checks import fail, need_between
 from ..nn.batch import CellBatch
 from .fields import UNKNOWN, CellData
 from .gates import Gate, Reference
-from .visible import bin_values, hide
+from .visible import VisibleCounts, bin_values, hide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class TokenSpec:
 
     mask_ratio: float = 0.25
     max_tokens: int = 1024
-    max_queries: int = 128
+    max_queries: int = 64
     n_bins: int = 51
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Collator:
     def __call__(
         self, index: Int64[np.ndarray, " cells"], rng: np.random.Generator | None, *, mask: bool = True
     ) -> CellBatch:
-        """Build the batch of the cells `index`; without `rng` genes get one fixed random order (same cell, same tokens)."""
+        """Build the batch of the cells `index`; without `rng` genes have one fixed order (same cell, same tokens)."""
         rows = self.cells.counts[index]
         keys = _keys(rows.shape, rng)
         keys[:, ~self.cells.measured] = np.inf
@@ -106,7 +106,7 @@ class Collator:
             visible=torch.from_numpy(visible.counts.toarray() > 0),
         )
 
-    def _codes(self, visible, index: np.ndarray) -> Int64[np.ndarray, " cells"]:  # type: ignore[no-untyped-def]
+    def _codes(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Int64[np.ndarray, " cells"]:
         codes = self.cells.codes[index]
         lost = codes == UNKNOWN
         if lost.any():

@@ -42,10 +42,12 @@ class CellData:
 
     @property
     def n_cells(self) -> int:
+        """Number of cells."""
         return self.counts.shape[0]
 
     @property
     def n_genes(self) -> int:
+        """Number of genes of the model."""
         return self.counts.shape[1]
 
     def take(self, index: np.ndarray) -> CellData:

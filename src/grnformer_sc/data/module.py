@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-import lightning as L
 import numpy as np
 import torch
 import torch.distributed as dist
 from jaxtyping import Int64
+from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .._core.rng import generator
@@ -48,7 +49,7 @@ class _Epochs(Sampler[BatchKey]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.index.size // (self.batch_size * _world()[1]))
+        return math.ceil(self.index.size / (self.batch_size * _world()[1]))
 
     def __iter__(self) -> Iterator[BatchKey]:
         index, epoch = self.index, self.epoch if self.shuffle else 0
@@ -67,7 +68,7 @@ def _world() -> tuple[int, int]:
     return 0, 1
 
 
-class CellDataModule(L.LightningDataModule):
+class CellDataModule(LightningDataModule):
     """Training and validation batches of one data set.
 
     Parameters
@@ -90,12 +91,15 @@ class CellDataModule(L.LightningDataModule):
         self.batch_size, self.root = batch_size, root
 
     def train_dataloader(self) -> DataLoader[CellBatch]:
+        """Training cells, in a new order and with new masks in every epoch."""
         return self._loader(self.train, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[CellBatch]:
+        """Validation cells, with the same masks in every epoch."""
         return self._loader(self.validation, shuffle=False)
 
     def transfer_batch_to_device(self, batch: CellBatch, device: torch.device, dataloader_idx: int) -> CellBatch:
+        """Move a batch (Lightning cannot rebuild a frozen dataclass)."""
         return batch.to(device)
 
     def _loader(self, index: np.ndarray, *, shuffle: bool) -> DataLoader[CellBatch]:

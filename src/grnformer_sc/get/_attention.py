@@ -46,7 +46,7 @@ def attention(data: Any, *, group: str | None = None, key: str = "grnformer", rn
     >>> list(grs.get.attention(mdata).columns)
     ['group', 'regulator', 'target', 'weight', 'in_network']
     """
-    return _of_group(_table(data, "edges", key, rna), group)
+    return _of_group(_table(data, "attention", key, rna), group)
 
 
 def attention_received(data: Any, *, key: str = "grnformer", rna: str = "rna") -> pd.DataFrame:

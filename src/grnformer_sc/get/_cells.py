@@ -108,7 +108,7 @@ def cell_graph(
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
     >>> grs.tl.build_grn(mdata, groupby="cell_type")
-    >>> list(grs.get.cell_graph(mdata, "cell000").columns)
+    >>> list(grs.get.cell_graph(mdata, mdata.obs_names[0]).columns)
     ['tf', 'gene', 'weight', 'sign', 'n_regions', 'eregulon']
     """
     need_one_of(as_, ("frame", "networkx", "pyg"), name="as_")

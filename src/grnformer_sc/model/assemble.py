@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from .._core.rng import seed_for
 from ..data.graph import structure_graph
 from ..grn.network import Network
 from ..nn.adapter import GraphAdapter
-from ..nn.backbones import ScGPTConfig, get_backbone
+from ..nn.backbones import Backbone, ScGPTConfig, get_backbone
 from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, Structure
 from ..nn.heads import BinHead, CountHead
@@ -38,7 +39,7 @@ def build_net(config: ModelConfig, context: Context, network: Network, genes: pd
             dropout=config.dropout,
             keep_last=not config.use_grn,
         )
-        backbone = get_backbone(config.backbone)(sizes)
+        backbone = cast("Backbone", get_backbone(config.backbone)(sizes))
         log_rate = torch.from_numpy(np.log(context.rates * context.mean_size))
         head = CountHead(config.dim, log_rate) if config.loss == "poisson" else BinHead(config.dim)
         structure = _structure(config, context, network, genes) if config.use_grn else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,10 +65,10 @@ def summarise(
     net: GRNFormerNet,
     collator: Collator,
     rows: Int[np.ndarray, " cells"],
+    *,
     network: Network,
     genes: pd.Index,
     group_rates: Float64[np.ndarray, "groups genes"],
-    *,
     top: int,
     batch_size: int,
     root: int,
@@ -80,7 +81,8 @@ def summarise(
     net.eval()
     names = network.group_names
     received = np.zeros((genes.size, len(names)), dtype=np.float32)
-    edges, enrichment = [], []
+    edges: list[pd.DataFrame] = []
+    enrichment: list[dict[str, Any]] = []
     for group, name in enumerate(names):
         members = rows[collator.cells.codes[rows] == group]
         if members.size == 0 or not net.graph.key_present[group].any():
@@ -184,6 +186,6 @@ def _edge_frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return frame.set_index(frame.index.astype(str))
 
 
-def _enrichment_frame(rows: list[dict[str, float]]) -> pd.DataFrame:
+def _enrichment_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(ENRICHMENT_COLUMNS)).astype({"group": str})
     return frame.set_index(frame.index.astype(str))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning as L
 import pandas as pd
 import torch
+from lightning import Callback, LightningModule, Trainer
 
 from .._core.settings import settings
 
 METRICS = ("train_loss", "validation_loss", "lr")
 
 
-class History(L.Callback):
+class History(Callback):
     """One row per epoch; part of a checkpoint, so that a resumed run continues the table."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the metrics of the epoch (validation runs before this hook)."""
         seen = trainer.callback_metrics
         row = {name: float(seen[name]) for name in METRICS[:2] if name in seen}
@@ -27,9 +27,11 @@ class History(L.Callback):
         self.rows.append({"epoch": float(trainer.current_epoch), **row, "lr": rate})
 
     def state_dict(self) -> dict[str, Any]:
+        """Part of a checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
         self.rows = list(state_dict["rows"])
 
     def table(self) -> pd.DataFrame:
@@ -39,25 +41,28 @@ class History(L.Callback):
         return frame.astype({"epoch": int}).set_index(frame.index.astype(str))
 
 
-class Progress(L.Callback):
+class Progress(Callback):
     """A bar over epochs that shows the losses, when `settings.progress` is on."""
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar."""
         from tqdm.auto import tqdm
 
         off = not settings.progress or not trainer.is_global_zero
         self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc="GRNFormer", disable=off)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the losses of the epoch."""
         seen = trainer.callback_metrics
         self.bar.set_postfix({name: f"{float(seen[name]):.4f}" for name in METRICS[:2] if name in seen})
         self.bar.update(1)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar."""
         self.bar.close()
 
 
-class BestWeights(L.Callback):
+class BestWeights(Callback):
     """Keep the weights of the epoch with the lowest validation loss and put them back at the end."""
 
     def __init__(self) -> None:
@@ -65,7 +70,7 @@ class BestWeights(L.Callback):
         self.epoch = -1
         self.weights: dict[str, torch.Tensor] = {}
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember a better epoch."""
         loss = float(trainer.callback_metrics["validation_loss"])
         if trainer.sanity_checking or not loss < self.loss:
@@ -73,13 +78,15 @@ class BestWeights(L.Callback):
         self.loss, self.epoch = loss, trainer.current_epoch
         self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
 
-    def restore(self, pl_module: L.LightningModule) -> None:
+    def restore(self, pl_module: LightningModule) -> None:
         """Load the best weights."""
         if self.weights:
             pl_module.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
+        """Part of a checkpoint."""
         return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
         self.loss, self.epoch, self.weights = state_dict["loss"], state_dict["epoch"], state_dict["weights"]

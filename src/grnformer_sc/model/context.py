@@ -1,4 +1,4 @@
-"""What a model keeps of its training cells: rates, neighbours, co-expression. Nothing of it comes from held-out cells."""
+"""What a model keeps of its training cells: rates, neighbours, co-expression. Held-out cells have no part in it."""
 
 from __future__ import annotations
 

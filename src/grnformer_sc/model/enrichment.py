@@ -1,4 +1,4 @@
-"""Do TFs receive more attention than other genes, and more than genes of equal degree or equal expression?"""
+"""Attention on TFs against other genes, and against genes of equal degree or equal expression."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tf_enrichment(
 ) -> Enrichment:
     """Compare TFs with all other nodes (the ratio of Qiu et al. 2025, confounded by degree); labels are permuted."""
     n_tfs = int(is_tf.sum())
-    if n_tfs == 0 or n_tfs == is_tf.size:
+    if n_tfs in {0, is_tf.size}:
         return Enrichment(np.nan, np.nan)
     observed = mass[is_tf].mean()
     picks = rng.random((N_PERMUTATIONS, mass.size)).argsort(axis=1)[:, :n_tfs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,7 @@ class GRNFormer(BaseModelClass):
         batch_size: int = 64,
         train_size: float = 0.9,
         early_stopping: bool = True,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         rng: RngLike = 0,
         checkpoint_dir: str | Path | None = None,
         resume_from: str | Path | None = None,
@@ -186,7 +186,7 @@ class GRNFormer(BaseModelClass):
         return inference.embed_cells(self._net(), collator, rows, batch_size=batch_size)
 
     def get_gene_embeddings(self, adata: AnnData | None = None, *, batch_size: int = 64) -> pd.DataFrame:
-        """Mean fused embedding of each gene over the cells that express it (genes x dim; zeros for unexpressed genes)."""
+        """Mean fused embedding of each gene over the cells that express it (genes x dim; zeros without such cells)."""
         collator, rows = self._collator(adata, None)
         values = inference.embed_genes(self._net(), collator, rows, batch_size=batch_size)
         return pd.DataFrame(values, index=self.genes, columns=[str(i) for i in range(values.shape[1])])
@@ -215,9 +215,16 @@ class GRNFormer(BaseModelClass):
         net, context = self._net(), self._trained()
         collator, rows = self._collator(adata, None)
         return summarise(
-            net, collator, rows, self.network, self.genes, context.group_rates,
-            top=top, batch_size=batch_size, root=as_root(rng),
-        )  # fmt: skip
+            net,
+            collator,
+            rows,
+            network=self.network,
+            genes=self.genes,
+            group_rates=context.group_rates,
+            top=top,
+            batch_size=batch_size,
+            root=as_root(rng),
+        )
 
     def evaluate_masked(
         self,
@@ -260,7 +267,7 @@ class GRNFormer(BaseModelClass):
             root=as_root(rng),
         )
 
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the trained model, its network and all it needs to a folder (safetensors, JSON, HDF5; no pickle).
 
         Parameters
@@ -270,14 +277,14 @@ class GRNFormer(BaseModelClass):
         overwrite
             Replace a model that is there.
         """
-        context, train_config = self._trained(), self.train_config
+        context, train_config = self.trained_state()
         arrays, rest = context.to_arrays()
         split = {"train": self.train_indices_, "validation": self.validation_indices_}
         meta = {
             "class": type(self).__name__,
             "versions": versions(),
             "config": self.config.to_dict(),
-            "train_config": {} if train_config is None else train_config.to_dict(),
+            "train_config": train_config.to_dict(),
             "setup": {"layer": self.layer, "grn_key": self.grn_key},
             "genes": list(self.genes),
             "context": rest,
@@ -294,7 +301,7 @@ class GRNFormer(BaseModelClass):
         )
 
     @classmethod
-    def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:  # type: ignore[override]
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:
         """Read a model; it works without the AnnData it was trained on.
 
         Parameters
@@ -311,7 +318,7 @@ class GRNFormer(BaseModelClass):
         model.config = ModelConfig.from_dict(meta["config"])
         model.layer, model.grn_key = meta["setup"]["layer"], meta["setup"]["grn_key"]
         model.network, model.genes = io.read_network_file(folder), pd.Index(meta["genes"], dtype=object)
-        model._reset()
+        model._reset()  # noqa: SLF001  (our own class)
         model.train_config = TrainConfig.from_dict(meta["train_config"])
         model.context = Context.from_arrays(arrays, meta["context"])
         model.module = build_net(model.config, model.context, model.network, model.genes, root=0).eval()
@@ -328,25 +335,27 @@ class GRNFormer(BaseModelClass):
         n_links, c = len(self.network.edges), self.config
         state = f"trained for {len(self.history_)} epochs" if self.is_trained_ else "not trained"
         gate = c.gate if self.context is None else self.context.gate
+        size = f"{self.genes.size} genes, {len(self.network.eregulons)} eRegulons ({n_links} links)"
         lines = [
-            f"GRNFormer with {self.genes.size} genes, {len(self.network.eregulons)} eRegulons ({n_links} links), "
-            f"{len(self.network.group_names)} groups",
+            f"GRNFormer with {size}, {len(self.network.group_names)} groups",
             f"    backbone: {c.backbone}, dim {c.dim}, {c.layers} layers, {c.heads} heads",
             f"    network: {f'gate {gate!r}, alpha {c.alpha} ({c.perturb})' if c.use_grn else 'not used'}",
             f"    {state}",
         ]
         return "\n".join(lines)
 
-    def _trained(self) -> Context:
-        if self.context is None:
+    def trained_state(self) -> tuple[Context, TrainConfig]:
+        """What was computed from the training cells, and the settings of the training."""
+        if self.context is None or self.train_config is None:
             raise fail(RuntimeError, "the model must be trained.", "an untrained model.", "call model.train() first.")
-        return self.context
+        return self.context, self.train_config
+
+    def _trained(self) -> Context:
+        return self.trained_state()[0]
 
     def _net(self) -> GRNFormerNet:
         self._trained()
-        if self.module is None:  # pragma: no cover  (set together with the context)
-            raise RuntimeError
-        return self.module
+        return cast("GRNFormerNet", self.module)
 
     def _cells(self, adata: AnnData | None) -> CellData:
         adata = self.adata if adata is None else adata

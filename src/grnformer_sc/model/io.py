@@ -1,4 +1,4 @@
-"""A model as a folder: weights and arrays as safetensors, tables as HDF5 and CSV, the rest as JSON. Nothing is pickled."""
+"""A model as a folder: weights and arrays as safetensors, tables as HDF5 and CSV, the rest as JSON; no pickle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
-import h5py
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 import torch

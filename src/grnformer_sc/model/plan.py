@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pandas as pd
 import torch
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ Loss = Callable[[Any, CellBatch], Tensor]
 LAST, ROOT = "last.ckpt", "run.json"
 
 
-class TrainingPlan(L.LightningModule):
+class TrainingPlan(LightningModule):
     """AdamW with warm-up; every random choice of a step is named after the step, so a resumed run is the same run.
 
     Parameters
@@ -120,7 +120,7 @@ def run(plan: TrainingPlan, data: CellDataModule, *, max_epochs: int, where: Run
     if where.checkpoint_dir is not None:
         callbacks.append(_checkpoints(where.checkpoint_dir, monitored=bool(data.validation.size)))
     with tempfile.TemporaryDirectory() as scratch, quiet(), torch.random.fork_rng():
-        trainer = L.Trainer(
+        trainer = Trainer(
             max_epochs=max_epochs,
             accelerator=where.accelerator,
             devices=where.devices,

@@ -116,7 +116,7 @@ def _tables(data: Any, group: str | None, key: str, rna: str) -> AttentionTables
 
 def _tfs(data: Any, key: str, rna: str) -> pd.Index:
     """TFs of the network that the model was fitted with, where it is still there."""
-    grn_key = str(get.params(data, key, rna=rna).get("grn_key", "grn"))
+    grn_key = str(get.params(data, key, rna=rna)["inputs"]["network"])
     try:
         table = get.eregulons(data, key=grn_key, rna=rna)
     except KeyError:

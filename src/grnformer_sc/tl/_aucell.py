@@ -101,7 +101,8 @@ def aucell(
         seed = seed_for(as_root(rng), "aucell")
         auc = score(x, members, top=top, ties=ties, norm=norm, seed=seed, n_jobs=resolve_jobs(n_jobs))
         facts.append(f"{len(names)} sets in {adata.n_obs} cells; {n_missing} members are not in the data")
-    adata.obsm[key_added] = pd.DataFrame(auc, index=adata.obs_names, columns=names)
+    columns = [name.replace("/", "_") for name in names]  # zarr refuses a slash in a name
+    adata.obsm[key_added] = pd.DataFrame(auc, index=adata.obs_names, columns=columns)
     return adata if copy else None
 
 

@@ -156,13 +156,14 @@ def _check(cells: AnnData, config: ModelConfig, layer: str | None, grn_key: str)
 
 def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, *, batch_size: int) -> Results:
     """Read the trained model out."""
+    context, train_config = model.trained_state()
     out = Results()
     out.obsm[keys.embedding] = model.get_latent_representation(batch_size=batch_size)
     out.varm[keys.genes] = model.get_gene_embeddings(batch_size=batch_size).to_numpy()
     out.uns[keys.uns] = {
         "params": recipe(
             "tl.fit",
-            {"model": model.config.to_dict(), "train": model.train_config.to_dict(), "gate": model.context.gate},
+            {"model": model.config.to_dict(), "train": train_config.to_dict(), "gate": context.gate},
             inputs={"counts": model.layer or "X", "network": grn.uns},
             dropped={},
         ),
