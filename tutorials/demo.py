@@ -29,7 +29,7 @@ import scipy.sparse as sp
 import grnformer_sc as grs
 
 OUTPUT = Path("demo_output")
-EPOCHS = {"simulation": 10, "cortex": 10}
+EPOCHS = {"simulation": 4, "cortex": 8}
 CHUNK = 4000  # pairs correlated at a time
 
 

@@ -85,7 +85,10 @@ def test_an_empty_set_scores_zero(data):
     assert (aucell(sp.csr_matrix(data[0]), sp.csr_matrix((1, 200))) == 0).all()
 
 
-@pytest.mark.parametrize(("option", "text"), [({"top": 2.0}, "top"), ({"ties": "x"}, "ties"), ({"norm": "x"}, "norm"), ({"top": 0.001}, "at least two genes")])
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [({"top": 2.0}, "top"), ({"ties": "x"}, "ties"), ({"norm": "x"}, "norm"), ({"top": 0.001}, "at least two genes")],
+)
 def test_wrong_options_are_named(data, option, text):
     with pytest.raises(ValueError, match=text):
         inspect.unwrap(aucell)(sp.csr_matrix(data[0]), sp.csr_matrix(data[1]), **option)  # past the run-time type check

@@ -35,7 +35,11 @@ def fit(x: np.ndarray, y: np.ndarray, settings: BoostSettings, seed: int = 7) ->
 
 def test_bins_keep_the_order_and_give_ties_one_bin():
     values = np.array([[0.0, 3.0], [1.0, 3.0], [1.0, 1.0], [5.0, 2.0]])
-    indptr, rows, data = np.array([0, 3, 7]), np.array([1, 2, 3, 0, 1, 2, 3]), np.array([1.0, 1.0, 5.0, 3.0, 3.0, 1.0, 2.0])
+    indptr, rows, data = (
+        np.array([0, 3, 7]),
+        np.array([1, 2, 3, 0, 1, 2, 3]),
+        np.array([1.0, 1.0, 5.0, 3.0, 3.0, 1.0, 2.0]),
+    )
     out = np.zeros((2, 4), dtype=np.uint8)
     quantile_bins(indptr, rows, data, 4, 16, out)
     for column, binned in zip(values.T, out.astype(int), strict=True):

@@ -89,8 +89,15 @@ def cells() -> dict:
     holds = rng.random((120, 3)) < 0.6
     active, codes = rng.random((90, 8)) < 0.4, np.sort(rng.integers(0, 3, 90))
     active[:4] = False
-    counts = np.stack([[np.bincount(owner[holds[:, a] & holds[:, b]], minlength=8) for b in range(3)] for a in range(3)])
-    return {"active": active, "codes": codes, "counts": counts.astype(float), "sets": edge_sets(active, codes, holds, owner)}
+    counts = np.stack(
+        [[np.bincount(owner[holds[:, a] & holds[:, b]], minlength=8) for b in range(3)] for a in range(3)]
+    )
+    return {
+        "active": active,
+        "codes": codes,
+        "counts": counts.astype(float),
+        "sets": edge_sets(active, codes, holds, owner),
+    }
 
 
 def test_overlap_is_the_jaccard_index_of_the_edge_sets(cells):

@@ -126,11 +126,19 @@ def test_modules_equal_those_of_scenicplus_without_its_random_filter(golden_dir)
     word = {1: "+", -1: "-"}
     ours = {
         (genes[t], regions[r], genes[g], word[s], word[q]): n
-        for t, r, g, s, q, n in zip(made.tf, made.region, made.gene, made.sign, made.region_sign, made.support, strict=True)
+        for t, r, g, s, q, n in zip(
+            made.tf, made.region, made.gene, made.sign, made.region_sign, made.support, strict=True
+        )
     }
     stored = pd.read_csv(folder / "planted_cli_nofilter_eregulons.csv.gz")
     rules = stored["thresholds"].str.split("|").map(lambda names: sum(not n.startswith("BASC") for n in names))
-    theirs = dict(zip(stored[["TF", "region", "gene", "tf2g_sign", "r2g_sign"]].itertuples(index=False, name=None), rules, strict=True))
+    theirs = dict(
+        zip(
+            stored[["TF", "region", "gene", "tf2g_sign", "r2g_sign"]].itertuples(index=False, name=None),
+            rules,
+            strict=True,
+        )
+    )
     theirs = {triplet: n for triplet, n in theirs.items() if n}
     assert set(ours) == set(theirs)
     differ = sum(ours[triplet] != n for triplet, n in theirs.items())

@@ -13,7 +13,15 @@ from grnformer_sc.grn.metacells import assign_metacells, median_depth, metacell_
 
 @pytest.mark.parametrize(
     ("n_cells", "depth", "expected"),
-    [(60, 9, 60), (2142, 83, 214), (2142, 900, 2142), (5000, 83, 500), (8000, 9000, 500), (20_000, 1, 1000), (10**6, 1, 1500)],
+    [
+        (60, 9, 60),
+        (2142, 83, 214),
+        (2142, 900, 2142),
+        (5000, 83, 500),
+        (8000, 9000, 500),
+        (20_000, 1, 1000),
+        (10**6, 1, 1500),
+    ],
 )
 def test_number_of_metacells_follows_the_rule(n_cells, depth, expected):
     assert metacell_count(n_cells, depth) == expected

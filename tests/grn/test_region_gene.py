@@ -49,7 +49,12 @@ def test_search_space_equals_brute_force(seed, window, anchor):
     rng = np.random.default_rng(seed)
     start = rng.integers(0, 1000, 12)
     genes = pd.DataFrame(
-        {"chrom": rng.choice(["a", "b", ""], 12), "start": start, "end": start + rng.integers(1, 200, 12), "strand": rng.choice(["+", "-"], 12)}
+        {
+            "chrom": rng.choice(["a", "b", ""], 12),
+            "start": start,
+            "end": start + rng.integers(1, 200, 12),
+            "strand": rng.choice(["+", "-"], 12),
+        }
     )
     at = rng.integers(0, 1200, 40)
     regions = pd.DataFrame({"chrom": rng.choice(["a", "b"], 40), "start": at, "end": at + rng.integers(2, 60, 40)})
@@ -89,7 +94,10 @@ def linked() -> dict:
 def test_spearman_equals_scipy(linked):
     rho = spearman_pairs(**linked, n_jobs=2)
     dense = linked["accessibility"].toarray()
-    expected = [spearmanr(linked["expression"][:, g], dense[:, r])[0] for g, r in zip(linked["gene"], linked["region"], strict=True)]
+    expected = [
+        spearmanr(linked["expression"][:, g], dense[:, r])[0]
+        for g, r in zip(linked["gene"], linked["region"], strict=True)
+    ]
     np.testing.assert_allclose(rho, expected, atol=1e-6)
 
 
@@ -126,7 +134,9 @@ def test_same_bits_for_any_number_of_threads_and_any_blocks(linked, monkeypatch)
 def test_search_space_holds_that_of_scenicplus(golden_dir):
     planted = np.load(golden_dir / "scenicplus" / "planted_input.npz")
     stored = np.load(golden_dir / "scenicplus" / "planted_region_to_gene.npz")
-    genes = pd.DataFrame({"chrom": planted["gene_chrom"], "start": planted["gene_start"], "end": planted["gene_end"], "strand": "+"})
+    genes = pd.DataFrame(
+        {"chrom": planted["gene_chrom"], "start": planted["gene_start"], "end": planted["gene_end"], "strand": "+"}
+    )
     pairs = search_space(genes, parse_regions(planted["region_names"]), window=150_000, anchor="body")
     ours = dict(zip(zip(pairs["gene"], pairs["region"], strict=True), pairs["distance"], strict=True))
     gene = pd.Index(planted["gene_names"]).get_indexer(stored["gene_names"][stored["gene"]])

@@ -41,7 +41,11 @@ def test_mixtures_equal_scikit_learn():
 
 
 def test_both_components_are_equal_at_the_crossing():
-    weight, centre, spread = np.array([[0.7, 0.5], [0.3, 0.5]]), np.array([[0.1, 0.1], [0.4, 0.3]]), np.array([[0.05, 0.04], [0.1, 0.04]])
+    weight, centre, spread = (
+        np.array([[0.7, 0.5], [0.3, 0.5]]),
+        np.array([[0.1, 0.1], [0.4, 0.3]]),
+        np.array([[0.05, 0.04], [0.1, 0.04]]),
+    )
     cut, found = crossing(weight, centre, spread)
     assert found.all()
     density = weight * norm.pdf(cut, centre, spread)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import runpy
 from pathlib import Path
@@ -144,6 +145,19 @@ def test_new_cells_without_labels_take_those_of_their_neighbours():
     collator, rows = model._collator(query, None)
     guessed = collator(rows, None, mask=False).group.numpy()
     assert (guessed == rna.obs["grn_group"].cat.codes).mean() > 0.8
+
+
+def test_training_reads_the_network_where_the_loss_looks(model):
+    collator, rows = model._collator(None, None)
+    batch, net = collator(rows[:20], np.random.default_rng(0)), copy.deepcopy(model.module)
+    for part in net.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    with torch.inference_mode():
+        training, reading = net.train()(batch), net.eval()(batch)
+    here = batch.masked
+    np.testing.assert_allclose(training.prediction[here], reading.prediction[here], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(training.cells, reading.cells, rtol=1e-5, atol=1e-6)
 
 
 def test_gene_embeddings_are_means_over_expressing_cells(model):

@@ -178,7 +178,16 @@ def test_scgpt_layers_equal_the_original(golden_dir):
     stored, published = np.load(folder / "forward.npz"), torch.load(folder / "best_model.pt", weights_only=True)
     n_tokens, dim = published["encoder.embedding.weight"].shape
     n_layers = len({key.split(".")[2] for key in published if key.startswith("transformer_encoder.layers.")})
-    model = ScGPT(ScGPTConfig(n_genes=n_tokens - 1, dim=dim, layers=n_layers, heads=4, hidden=published["transformer_encoder.layers.0.linear1.bias"].numel(), dropout=0.0)).eval()
+    model = ScGPT(
+        ScGPTConfig(
+            n_genes=n_tokens - 1,
+            dim=dim,
+            layers=n_layers,
+            heads=4,
+            hidden=published["transformer_encoder.layers.0.linear1.bias"].numel(),
+            dropout=0.0,
+        )
+    ).eval()
     names = {"self_attn.Wqkv.": "self_attn.in_proj_"}
     state = {}
     for key, value in published.items():

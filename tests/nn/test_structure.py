@@ -22,7 +22,9 @@ def graph() -> StructureGraph:
     rows = [(t, r) for t in range(N_GROUPS) for r in sorted(torch.randperm(N_EREGULONS, generator=g)[:6].tolist())]
     targets = [torch.randperm(N_GENES, generator=g)[: 5 + i % 5].sort().values for i in range(len(rows))]
     group, eregulon = torch.tensor([t for t, _ in rows]), torch.tensor([r for _, r in rows])
-    partner = torch.stack([torch.randint(0, N_EREGULONS, (60,), generator=g), torch.randint(0, N_GENES, (60,), generator=g)])
+    partner = torch.stack(
+        [torch.randint(0, N_EREGULONS, (60,), generator=g), torch.randint(0, N_GENES, (60,), generator=g)]
+    )
     links = {(int(t), int(tf_of[r]), int(x)) for (t, r), own in zip(rows, targets, strict=True) for x in own}
     pairs = sorted({(t, int(tf_of[a]), int(b)) for t in range(N_GROUPS) for a, b in partner.T.tolist()} - links)
     count = torch.bincount(torch.tensor([t for t, _, _ in pairs]), minlength=N_GROUPS)
@@ -159,12 +161,22 @@ class TestPerturbation:
             sum(int(self.alpha * n) for n in torch.bincount(before.graph, minlength=7).tolist())
         ))  # fmt: skip
         known, _ = graph.partners(cells[0])
-        signed = set(zip(known.graph.tolist(), known.tf.tolist(), known.gene.tolist(), known.sign.tolist(), strict=True))
-        assert set(zip(new.graph.tolist(), new.tf.tolist(), new.gene.tolist(), new.sign.tolist(), strict=True)) <= signed
+        signed = set(
+            zip(known.graph.tolist(), known.tf.tolist(), known.gene.tolist(), known.sign.tolist(), strict=True)
+        )
+        assert (
+            set(zip(new.graph.tolist(), new.tf.tolist(), new.gene.tolist(), new.sign.tolist(), strict=True)) <= signed
+        )
 
     def test_strong_partners_are_preferred(self, graph, cells):
         known, weight = graph.partners(cells[0])
-        strength = dict(zip(zip(known.graph.tolist(), known.tf.tolist(), known.gene.tolist(), strict=True), weight.tolist(), strict=True))
+        strength = dict(
+            zip(
+                zip(known.graph.tolist(), known.tf.tolist(), known.gene.tolist(), strict=True),
+                weight.tolist(),
+                strict=True,
+            )
+        )
         chosen = []
         for seed in range(20):
             before, after = self.run(graph, cells, seed=seed)

@@ -53,8 +53,10 @@ def test_seeds_matter_only_for_random_ties(toy, net):
     a = grs.tl.aucell(toy["rna"], net, ties="random", rng=1, copy=True)
     b = grs.tl.aucell(toy["rna"], net, ties="random", rng=2, copy=True)
     assert not a.obsm["aucell"].equals(b.obsm["aucell"])
-    assert grs.tl.aucell(toy["rna"], net, rng=1, copy=True).obsm["aucell"].equals(
-        grs.tl.aucell(toy["rna"], net, rng=2, copy=True).obsm["aucell"]
+    assert (
+        grs.tl.aucell(toy["rna"], net, rng=1, copy=True)
+        .obsm["aucell"]
+        .equals(grs.tl.aucell(toy["rna"], net, rng=2, copy=True).obsm["aucell"])
     )
 
 

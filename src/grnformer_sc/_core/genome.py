@@ -57,7 +57,8 @@ def need_same_genome(pairs: pd.DataFrame, genes: pd.DataFrame, regions: pd.DataF
     near = pairs["region"].nunique() / max(len(regions), 1)
     if near >= FEWEST_NEAR:
         return
-    names = f"chromosomes of genes {listing(sorted(set(genes['chrom']) - {''}), 5)}, of regions {listing(sorted(set(regions['chrom'])), 5)}"
+    of_genes, of_regions = (sorted(set(table["chrom"]) - {""}) for table in (genes, regions))
+    names = f"chromosomes of genes {listing(of_genes, 5)}, of regions {listing(of_regions, 5)}"
     fix = (
         "use an annotation of the genome build that the regions were called on (hg38 is not hg19, mm10 is not mm39)."
         if shared

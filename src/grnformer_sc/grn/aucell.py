@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Float32, Int
 from joblib import Parallel, delayed
-from jaxtyping import Float, Float32, Int
 
 from .._core.checks import fail, need_between, need_one_of
 from ._kernels.aucell import recovery_area
@@ -92,4 +92,3 @@ def aucell(
 
     Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(a) for a in range(0, x.shape[0], CHUNK_CELLS))
     return out
-

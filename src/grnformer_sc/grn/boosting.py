@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from jaxtyping import Float, Int, UInt8
+from joblib import Parallel, delayed
 
 from .._core.checks import need_between
 from .._core.logging import progress

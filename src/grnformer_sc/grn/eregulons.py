@@ -31,6 +31,7 @@ class EregulonSettings:
 
     @property
     def region_signs(self) -> tuple[int, ...]:
+        """Signs of the region -> gene links that are used."""
         return (1, -1) if self.closed else (1,)
 
 
@@ -45,7 +46,9 @@ class Links:
 
 def binarise(links: Links, settings: EregulonSettings) -> Iterator[Bool[np.ndarray, " links"]]:
     """Yield one mask of links per threshold rule, each applied to the links of every target on its own."""
-    start = np.flatnonzero(np.r_[True, links.target[1:] != links.target[:-1]]) if links.target.size else np.empty(0, int)
+    start = (
+        np.flatnonzero(np.r_[True, links.target[1:] != links.target[:-1]]) if links.target.size else np.empty(0, int)
+    )
     count = np.diff(np.r_[start, links.target.size])
     order = np.lexsort((-links.score, links.target))
     rank = np.empty(links.target.size, dtype=np.int64)
@@ -82,13 +85,14 @@ class Modules:
     support: Int[np.ndarray, " triplets"]
 
     def table(self) -> pd.DataFrame:
+        """One row per triplet."""
         return pd.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
 def motif_eregulons(
     region_gene: Links,
     region_gene_rho: Float[np.ndarray, " links"],
-    motifs: Bool[np.ndarray, "..."] | sp.csr_matrix,
+    motifs: Bool[np.ndarray, ...] | sp.csr_matrix,
     importance: Float[np.ndarray, "tfs genes"],
     rho: Float[np.ndarray, "tfs genes"],
     settings: EregulonSettings,
@@ -108,10 +112,14 @@ def motif_eregulons(
         part = Links(region_gene.source[own], region_gene.target[own], region_gene.score[own])
         for mask in binarise(part, settings):
             kept = sp.csr_matrix(
-                (np.ones(mask.sum(), dtype=np.float32), (part.target[mask], part.source[mask])), (n_genes, hits.shape[0])
+                (np.ones(mask.sum(), dtype=np.float32), (part.target[mask], part.source[mask])),
+                (n_genes, hits.shape[0]),
             )
             members = ((kept @ hits.astype(np.float32)).T > 0).tocsr()
-            edge_of = {s: leading_edge_members(members, importance, rho * s > settings.rho, settings.min_targets) for s in (1, -1)}
+            edge_of = {
+                s: leading_edge_members(members, importance, rho * s > settings.rho, settings.min_targets)
+                for s in (1, -1)
+            }
             for sign, edge in edge_of.items():
                 found.append(_triplets(edge, kept, hits, sign, region_sign))
     return _count_support(found, settings, (n_tfs, hits.shape[0] + 1, n_genes))
@@ -162,18 +170,25 @@ def _triplets(edge: sp.csr_matrix, kept: sp.csr_matrix, hits: sp.csr_matrix, sig
     tf, gene = pairs.row[row], pairs.col[row]
     hit = np.asarray(hits[region, tf]).ravel().astype(bool) if region.size else np.empty(0, bool)
     one = np.ones(int(hit.sum()), dtype=np.int64)
-    return Modules(tf[hit].astype(np.int64), region[hit].astype(np.int64), gene[hit].astype(np.int64), sign * one, region_sign * one, one)
+    return Modules(
+        tf[hit].astype(np.int64),
+        region[hit].astype(np.int64),
+        gene[hit].astype(np.int64),
+        sign * one,
+        region_sign * one,
+        one,
+    )
 
 
 def _count_support(found: list[Modules], settings: EregulonSettings, shape: tuple[int, int, int]) -> Modules:
     """Merge the triplets of all rules; keep those that enough rules support."""
-    n_tfs, n_regions, n_genes = shape
+    _, n_regions, n_genes = shape
     signs = {(1, 1): 0, (1, -1): 1, (-1, 1): 2, (-1, -1): 3, (1, 0): 0, (-1, 0): 2}
     keys = []
     for m in found:
         if m.tf.size:
-            code = signs[int(m.sign[0]), int(m.region_sign[0])]
-            keys.append(((m.tf * 4 + code) * n_genes + m.gene) * n_regions + (m.region if m.region_sign[0] else 0))
+            kind = signs[int(m.sign[0]), int(m.region_sign[0])]
+            keys.append(((m.tf * 4 + kind) * n_genes + m.gene) * n_regions + (m.region if m.region_sign[0] else 0))
     key, support = np.unique(np.concatenate([np.empty(0, np.int64), *keys]), return_counts=True)
     keep = support >= settings.min_support
     key, support = key[keep], support[keep]

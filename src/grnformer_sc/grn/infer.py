@@ -132,7 +132,11 @@ def lay_out(
         row = pd.Index(links["gene"] * n_regions + links["region"]).get_indexer(gene * n_regions + region)
         row = np.where(region >= 0, row, -1)
         columns["region"] = np.where(region >= 0, pools.regions.to_numpy(dtype=object)[region], "")
-        for name, source in {"region_gene_importance": "importance", "region_gene_rho": "rho", "distance": "distance"}.items():
+        for name, source in {
+            "region_gene_importance": "importance",
+            "region_gene_rho": "rho",
+            "distance": "distance",
+        }.items():
             columns[name] = np.where(row >= 0, links[source].to_numpy()[row], np.nan)
         rank = rankdata(links["score"]) / len(links)
         score = np.where(row >= 0, np.sqrt(score * rank[row]), score)

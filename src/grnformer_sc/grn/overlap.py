@@ -52,17 +52,19 @@ def overlap_graph(
     code_of = code_of.ravel()
     cells_of = _cells_by_code(code_of, first.size)
     size = np.einsum("cr,cr->c", bits, edge_counts[group, group])
-    rows, cols, values = [], [], []
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])  # rows, columns, values
     for own in map(int, np.unique(group)):
         inside = np.flatnonzero((group == own) & (size > 0))
         found = _nearest(bits, size, inside, inside, edge_counts[own, own], n_neighbors)
-        for part, new in zip((rows, cols, values), _spread(*found, cells_of, n_neighbors), strict=True):
+        for part, new in zip(parts, _spread(*found, cells_of, n_neighbors), strict=True):
             part.append(new)
         across = _across(bits, size, group, own, edge_counts, np.bincount(code_of, minlength=first.size))
-        for part, new in zip((rows, cols, values), _spread(*across, cells_of, ACROSS), strict=True):
+        for part, new in zip(parts, _spread(*across, cells_of, ACROSS), strict=True):
             part.append(new)
     shape = active.shape[0], active.shape[0]
-    graph = sp.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))), shape, dtype=np.float32)
+    graph = sp.csr_matrix(
+        (np.concatenate(parts[2]), (np.concatenate(parts[0]), np.concatenate(parts[1]))), shape, dtype=np.float32
+    )
     graph.setdiag(0)
     graph.eliminate_zeros()
     graph = graph.maximum(graph.T).tocsr()

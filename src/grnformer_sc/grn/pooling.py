@@ -20,7 +20,9 @@ def pooling_matrix(
     """
     n_cells = depth.size
     k = min(MOST_NEIGHBOURS, n_cells)
-    neighbours = NearestNeighbors(n_neighbors=k, n_jobs=n_jobs).fit(embedding).kneighbors(embedding, return_distance=False)
+    neighbours = (
+        NearestNeighbors(n_neighbors=k, n_jobs=n_jobs).fit(embedding).kneighbors(embedding, return_distance=False)
+    )
     itself = neighbours == np.arange(n_cells)[:, None]
     missing = ~itself.any(axis=1)  # more than k identical cells
     neighbours[missing, -1] = np.flatnonzero(missing)

@@ -33,7 +33,9 @@ def parse_regions(names: Sequence[str] | pd.Index) -> pd.DataFrame:
     parts = text.str.extract(REGION_PATTERN)
     bad = parts["chrom"].isna().to_numpy()
     if not bad.any():
-        table = pd.DataFrame({"chrom": parts["chrom"], "start": parts["start"].astype(int), "end": parts["end"].astype(int)})
+        table = pd.DataFrame(
+            {"chrom": parts["chrom"], "start": parts["start"].astype(int), "end": parts["end"].astype(int)}
+        )
         bad = (table["end"] <= table["start"]).to_numpy()
     if bad.any():
         raise fail(
@@ -78,7 +80,11 @@ def search_space(
     forward = genes["strand"].to_numpy() != "-"
     start, end = genes["start"].to_numpy(), genes["end"].to_numpy()
     tss = np.where(forward, start, end)
-    low, high = (start - window, end + window) if anchor == "body" else (np.minimum(tss - window, start), np.maximum(tss + window, end))
+    low, high = (
+        (start - window, end + window)
+        if anchor == "body"
+        else (np.minimum(tss - window, start), np.maximum(tss + window, end))
+    )
     gene_parts, region_parts = [], []
     gene_chrom, region_chrom = genes["chrom"].to_numpy(), regions["chrom"].to_numpy()
     for chrom in np.unique(gene_chrom[gene_chrom != ""]):

@@ -71,7 +71,9 @@ def eregulon_table(edges: pd.DataFrame) -> pd.DataFrame:
 def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str], *, n_jobs: int) -> CellScores:
     """Score the cells a network was made from: fit thresholds, decide what each type keeps, set the bits."""
     eregulons = eregulon_table(edges)
-    bare = Network(edges, eregulons, pd.DataFrame(), sp.csr_matrix((len(edges), len(group_names)), dtype=bool), tuple(group_names))
+    bare = Network(
+        edges, eregulons, pd.DataFrame(), sp.csr_matrix((len(edges), len(group_names)), dtype=bool), tuple(group_names)
+    )
     auc = aucell(cells.counts, bare.gene_members(cells.genes), n_jobs=n_jobs)
     fitted = fit_thresholds(auc)
     eregulons = with_thresholds(eregulons, fitted)

@@ -68,9 +68,7 @@ def multimodal(x: Float[np.ndarray, "cells regulons"]) -> Bool[np.ndarray, " reg
 
 def fit_mixtures(
     x: Float[np.ndarray, "cells regulons"],
-) -> tuple[
-    Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"]
-]:
+) -> tuple[Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"]]:
     """EM of two Gaussians for every column: weights, means (ascending) and standard deviations.
 
     Started from the lower and upper part of the column, cut at the middle of its range; columns are fitted in chunks, so

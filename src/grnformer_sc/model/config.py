@@ -75,7 +75,7 @@ class ModelConfig(_Json):
     backbone: str = "scgpt"
     dim: int = 32
     layers: int = 1
-    heads: int = 4
+    heads: int = 2
     dropout: float = 0.1
     structure_layers: int = 1
     use_grn: bool = True

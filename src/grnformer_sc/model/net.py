@@ -61,7 +61,7 @@ class CellSummaryNet(GRNFormerNet):
         if self.adapter is None:
             h = self.backbone.last_layer(h, silent)
         else:
-            h = self.adapter(h, *self.keys(batch, generator=generator if perturb else None))
+            h = self._fuse(h, batch, *self.keys(batch, generator=generator if perturb else None))
         cells, tokens = h[:, 0] + self._summary(batch, silent), h[:, 1:]
         from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
         return FusedOutput(tokens, cells, self.head(tokens, batch.genes, batch.log_size) + from_cell)
@@ -72,6 +72,20 @@ class CellSummaryNet(GRNFormerNet):
             msg = "this network was built without a structure part and has no attention on genes."
             raise ValueError(msg)
         yield from self.adapter.attention(self._expression(batch)[0], *self.keys(batch))
+
+    def _fuse(
+        self,
+        h: Float[Tensor, "cells tokens_and_1 dim"],
+        batch: CellBatch,
+        keys: Float[Tensor, "cells keys dim"],
+        present: Bool[Tensor, "cells keys"],
+    ) -> Float[Tensor, "cells tokens_and_1 dim"]:
+        """Read the network. In training only CLS and the masked tokens do: the loss looks at no others."""
+        first = batch.masked.shape[1] - int(batch.masked.flip(1).all(dim=0).cumprod(0).sum())  # masked genes come last
+        if not self.training or first == batch.masked.shape[1]:
+            return self.adapter(h, keys, present)
+        read = self.adapter(torch.cat([h[:, :1], h[:, first + 1 :]], dim=1), keys, present)
+        return torch.cat([read[:, :1], h[:, 1 : first + 1], read[:, 1:]], dim=1)
 
     def _expression(
         self, batch: CellBatch

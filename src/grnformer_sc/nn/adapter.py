@@ -68,7 +68,12 @@ class GraphAdapter(nn.Module):
         n_cells = expression.shape[0]
         keys = torch.cat([self.norm_key(structure), self.sink.expand(n_cells, 1, -1)], dim=1)
         mask = functional.pad(present, (0, 1), value=True)[:, None, None, :]
-        return self._split(self.query(self.norm_query(expression))), self._split(self.key(keys)), self._split(self.value(keys)), mask
+        return (
+            self._split(self.query(self.norm_query(expression))),
+            self._split(self.key(keys)),
+            self._split(self.value(keys)),
+            mask,
+        )
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)

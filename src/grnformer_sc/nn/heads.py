@@ -18,12 +18,14 @@ class CountHead(nn.Module):
         super().__init__()
         self.gene = nn.Parameter(log_rate.detach().clone().to(torch.float32))
         self.decoder = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
-        last = self.decoder[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for start in self.decoder[-1].parameters():
+            nn.init.zeros_(start)
 
     def forward(
-        self, h: Float[Tensor, "cells tokens dim"], genes: Int[Tensor, "cells tokens"], log_size: Float[Tensor, " cells"]
+        self,
+        h: Float[Tensor, "cells tokens dim"],
+        genes: Int[Tensor, "cells tokens"],
+        log_size: Float[Tensor, " cells"],
     ) -> Float[Tensor, "cells tokens"]:
         """Log rate of every token's gene."""
         return log_size[:, None] + self.gene[genes] + self.decoder(h).squeeze(-1)
@@ -34,10 +36,15 @@ class BinHead(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.fc = nn.Sequential(nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, 1))
+        self.fc = nn.Sequential(
+            nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, 1)
+        )
 
     def forward(
-        self, h: Float[Tensor, "cells tokens dim"], genes: Int[Tensor, "cells tokens"], log_size: Float[Tensor, " cells"]
+        self,
+        h: Float[Tensor, "cells tokens dim"],
+        genes: Int[Tensor, "cells tokens"],
+        log_size: Float[Tensor, " cells"],
     ) -> Float[Tensor, "cells tokens"]:
         """Predicted value of every token's gene."""
         return self.fc(h).squeeze(-1)

@@ -92,7 +92,10 @@ def _random_pairs(
     place = torch.full_like(unique, code.numel()).scatter_reduce(
         0, inverse, torch.arange(code.numel(), device=device), reduce="amin"
     )
-    keep = place[~torch.isin(unique, known) & (torch.div(unique, network.n_genes, rounding_mode="floor") % network.n_genes != unique % network.n_genes)]
+    keep = place[
+        ~torch.isin(unique, known)
+        & (torch.div(unique, network.n_genes, rounding_mode="floor") % network.n_genes != unique % network.n_genes)
+    ]
     keep = keep.sort().values
     pairs = GraphEdges(graph[keep], tf[keep], gene[keep], sign[keep])
     return pairs, torch.ones(keep.numel(), dtype=torch.float32, device=device)

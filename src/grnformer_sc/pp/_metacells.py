@@ -93,7 +93,12 @@ def metacells(
         assigned = assign_metacells(embedding, codes, n_metacells=wanted)
         facts.append(f"{rna_data.n_obs} cells -> {assigned.max() + 1} metacells in {len(groups.cat.categories)} groups")
     name = groupby or "group"
-    record = recipe("metacells", {"groupby": name, "n_metacells": wanted, "use_rep": use_rep}, inputs={"layer": layer or "X"}, dropped={})
+    record = recipe(
+        "metacells",
+        {"groupby": name, "n_metacells": wanted, "use_rep": use_rep},
+        inputs={"layer": layer or "X"},
+        dropped={},
+    )
     pooled = _pooled(rna_data, counts, assigned, groups, name)
     pooled.uns[METACELLS] = {"params": record, "metacell": assigned}
     if atac_data is None or access is None:

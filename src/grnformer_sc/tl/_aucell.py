@@ -111,7 +111,9 @@ def _members(
 ) -> tuple[list[str], sp.csr_matrix, int]:
     """Sets with enough genes in the data (sorted by name), as CSR sets x genes."""
     if isinstance(net, Mapping):
-        table = pd.DataFrame([(name, gene) for name, members in net.items() for gene in members], columns=["source", "target"])
+        table = pd.DataFrame(
+            [(name, gene) for name, members in net.items() for gene in members], columns=["source", "target"]
+        )
     elif {"source", "target"} <= set(net.columns):
         table = net
     else:
@@ -133,7 +135,9 @@ def _members(
             "use the same gene names, or lower min_targets.",
         )  # fmt: skip
     if len(names) < size.size:
-        logger.info("aucell: %d of %d sets left out (fewer than %d genes)", size.size - len(names), size.size, min_targets)
+        logger.info(
+            "aucell: %d of %d sets left out (fewer than %d genes)", size.size - len(names), size.size, min_targets
+        )
     row = pd.Index(names).get_indexer(table["source"])
     keep = (row >= 0) & (place >= 0)
     matrix = sp.csr_matrix((weight[keep], (row[keep], place[keep])), (len(names), genes.size))

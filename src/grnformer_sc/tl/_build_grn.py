@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._core.checks import fail, need_nonempty_rows, need_one_of
+from .._core.checks import fail, need_one_of
 from .._core.keys import DEFAULT_METHOD, GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
@@ -21,11 +21,11 @@ from .._core.settings import resolve_jobs
 from ..grn.embedding import log_normalise, pca_scores
 from ..grn.infer import PRESETS, Evidence, Inferred, Pools, infer_edges, weight_matrix
 from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
-from ..grn.region_gene import DECAY, WINDOW, parse_regions
+from ..grn.region_gene import DECAY, WINDOW
 from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
 from ..pp._link_regions import region_pairs
 from ._evidence import read_evidence
-from ._inputs import Barcodes, find_group, read_counts, resolve
+from ._inputs import Barcodes, find_group, ordered_cells, resolve
 from ._write import cell_results
 
 if TYPE_CHECKING:
@@ -138,7 +138,12 @@ def build_grn(
     jobs, root = resolve_jobs(n_jobs), as_root(rng)
     if copy:
         data = tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
-    read = _read(data, groupby, annotation, motifs, prior, tfs, rna, atac, layer, atac_layer, barcodes, window)
+    rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
+    read = _gather(
+        rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
+        read_evidence(rna_data, atac_data, tfs, motifs, prior),
+        layer=layer, atac_layer=atac_layer, annotation=annotation, window=window,
+    )  # fmt: skip
     with step(logger, "build_grn: links") as facts:
         found = infer_edges(_pooled(read), read.evidence, PRESETS[preset], root=root, n_jobs=jobs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
@@ -170,37 +175,33 @@ class _Read:
     dropped: dict[str, int]
 
 
-def _read(
-    data: Any, groupby: str | None, annotation: Any, motifs: Any, prior: Any, tfs: Any, rna_name: str, atac_name: str,
-    layer: str | None, atac_layer: str | None, barcodes: Barcodes, window: int,
-) -> _Read:  # fmt: skip
-    rna, atac = resolve(data, rna_name, atac_name, barcodes=barcodes)
-    groups = find_group(data, rna, atac, groupby)
-    counts = read_counts(rna, layer, what="RNA counts")
-    need_nonempty_rows(counts, rna.obs_names, what="RNA")
-    names, evidence, dropped = read_evidence(rna, atac, tfs, motifs, prior)
-    by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
+def _gather(
+    rna: AnnData,
+    atac: AnnData | None,
+    groups: pd.Series,
+    knowledge: tuple[pd.Index, Evidence, dict[str, int]],
+    *,
+    layer: str | None,
+    atac_layer: str | None,
+    annotation: str | Path | pd.DataFrame | None,
+    window: int,
+) -> _Read:
+    """Bring counts, evidence and candidate pairs into name order."""
+    names, evidence, dropped = knowledge
     codes = groups.cat.codes.to_numpy().astype(np.int64)
-    genes = rna.var_names[by_name]
-    counts = counts[:, by_name]
-    if atac is None:
-        prior_matrix = None if evidence.prior is None else evidence.prior[:, by_name]
-        return _Read(rna, CellInput(counts, genes, codes), groups, names, Evidence(prior=prior_matrix), None, dropped)
-    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
-    need_nonempty_rows(access, atac.obs_names, what="ATAC")
-    with step(logger, "build_grn: search space") as facts:
-        pairs, far = region_pairs(rna, atac, annotation, window=window, decay=DECAY)
-        facts.append(f"{len(pairs)} region-gene pairs")
-    place = parse_regions(atac.var_names)
-    by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
+    cells, by_name, by_place = ordered_cells(rna, atac, codes, layer=layer, atac_layer=atac_layer)
     evidence = Evidence(
         motifs=None if evidence.motifs is None else evidence.motifs[by_place],
         prior=None if evidence.prior is None else evidence.prior[:, by_name],
     )
+    if atac is None:
+        return _Read(rna, cells, groups, names, evidence, None, dropped)
+    with step(logger, "build_grn: search space") as facts:
+        pairs, far = region_pairs(rna, atac, annotation, window=window, decay=DECAY)
+        facts.append(f"{len(pairs)} region-gene pairs")
     new_gene, new_region = np.argsort(by_name), np.argsort(by_place)
     pairs = pairs.assign(gene=new_gene[pairs["gene"]], region=new_region[pairs["region"]])
     pairs = pairs.sort_values(["gene", "region"], ignore_index=True)
-    cells = CellInput(counts, genes, codes, access[:, by_place], atac.var_names[by_place])
     return _Read(rna, cells, groups, names, evidence, pairs, {**dropped, **far})
 
 
@@ -223,7 +224,9 @@ def _need_edges(found: Inferred, read: _Read) -> None:
     if len(found.edges):
         return
     strong = int((np.abs(found.tf_gene.rho) > PRESETS["default"].eregulons.rho).sum())
-    n_pairs = 0 if found.region_gene is None else int((found.region_gene["rho"] > PRESETS["default"].eregulons.rho).sum())
+    n_pairs = (
+        0 if found.region_gene is None else int((found.region_gene["rho"] > PRESETS["default"].eregulons.rho).sum())
+    )
     raise fail(
         ValueError, "a network needs at least one eRegulon.",
         f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit.",

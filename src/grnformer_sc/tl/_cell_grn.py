@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from .._core.checks import fail, listing, need_key, need_nonempty_rows, need_one_of
+from .._core.checks import fail, listing, need_key, need_one_of
 from .._core.inputs import ALL_CELLS
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.settings import resolve_jobs
 from ..grn.network import Network
-from ..grn.region_gene import parse_regions
-from ..grn.score import CellInput, apply_network, fit_cells
-from ._inputs import find_group, read_counts, resolve
+from ..grn.score import apply_network, fit_cells
+from ._inputs import find_group, ordered_cells, resolve
 from ._write import cell_results
 
 if TYPE_CHECKING:
@@ -105,7 +103,8 @@ def cell_grn(
     groups = _groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
     names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
-    cells, n_missing = _cells(rna_data, atac_data, network, layer, atac_layer, codes)
+    n_missing = _need_genes(rna_data, network)
+    cells, _, _ = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
     with step(logger, "cell_grn") as facts:
         if thresholds == "fit":
             scores = fit_cells(cells, network.edges, names, n_jobs=jobs)
@@ -126,7 +125,10 @@ def _stored(net: Any, keys: GrnKeys, rna: str) -> Mapping[str, Any]:
         return net
     holder = net.mod[rna] if hasattr(net, "mod") else net
     need_key(
-        holder.uns, keys.uns, where="uns", fix="run grs.tl.build_grn(mdata, groupby=...) first, or pass net= with a network."
+        holder.uns,
+        keys.uns,
+        where="uns",
+        fix="run grs.tl.build_grn(mdata, groupby=...) first, or pass net= with a network.",
     )
     stored: Mapping[str, Any] = holder.uns[keys.uns]
     return stored
@@ -152,12 +154,8 @@ def _groups(
     return groups
 
 
-def _cells(
-    rna: AnnData, atac: AnnData | None, network: Network, layer: str | None, atac_layer: str | None, codes: np.ndarray
-) -> tuple[CellInput, int]:
-    """Counts in name order; the ranked genes are those of the data."""
-    counts = read_counts(rna, layer, what="RNA counts")
-    need_nonempty_rows(counts, rna.obs_names, what="RNA")
+def _need_genes(rna: AnnData, network: Network) -> int:
+    """Number of the network's genes that the data lacks; more than half is an error."""
     needed = pd.Index(network.edges["gene"].astype(str).unique())
     n_missing = int((~needed.isin(rna.var_names)).sum())
     if n_missing > MOST_MISSING * needed.size:
@@ -166,11 +164,4 @@ def _cells(
             f"{needed.size - n_missing} of {needed.size}; data {listing(rna.var_names, 3)}, network {listing(needed, 3)}.",
             "use the same species and gene names.",
         )  # fmt: skip
-    by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
-    genes = rna.var_names[by_name]
-    if atac is None:
-        return CellInput(sp.csr_matrix(counts[:, by_name]), genes, codes), n_missing
-    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
-    place = parse_regions(atac.var_names)
-    by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
-    return CellInput(counts[:, by_name], genes, codes, access[:, by_place], atac.var_names[by_place]), n_missing
+    return n_missing

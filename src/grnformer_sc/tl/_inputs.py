@@ -1,5 +1,45 @@
 """Reading of inputs, shared by the tools."""
 
-from .._core.inputs import Barcodes, find_group, read_counts, resolve
+from __future__ import annotations
 
-__all__ = ["Barcodes", "find_group", "read_counts", "resolve"]
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int
+
+from .._core.checks import need_nonempty_rows
+from .._core.inputs import Barcodes, find_group, read_counts, resolve
+from ..grn.region_gene import parse_regions
+from ..grn.score import CellInput
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["Barcodes", "find_group", "ordered_cells", "resolve"]
+
+
+def ordered_cells(
+    rna: AnnData,
+    atac: AnnData | None,
+    codes: Int[np.ndarray, " cells"],
+    *,
+    layer: str | None,
+    atac_layer: str | None,
+) -> tuple[CellInput, np.ndarray, np.ndarray]:
+    """Checked counts with genes in the order of names and regions in the order of coordinates.
+
+    All arithmetic is done in this order, so results do not depend on the order of the user's variables. Returns the order
+    of the genes and of the regions as well.
+    """
+    counts = read_counts(rna, layer, what="RNA counts")
+    need_nonempty_rows(counts, rna.obs_names, what="RNA")
+    by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
+    genes = rna.var_names[by_name]
+    if atac is None:
+        return CellInput(counts[:, by_name], genes, codes), by_name, np.empty(0, dtype=int)
+    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
+    need_nonempty_rows(access, atac.obs_names, what="ATAC")
+    place = parse_regions(atac.var_names)
+    by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
+    cells = CellInput(counts[:, by_name], genes, codes, access[:, by_place], atac.var_names[by_place])
+    return cells, by_name, by_place

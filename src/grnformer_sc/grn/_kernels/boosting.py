@@ -64,7 +64,9 @@ def _best_split(bins, rows, residual, a, b, cells, total, min_leaf, hist_sum, hi
 
 
 @nb.njit(cache=True, nogil=True)
-def _boost_gene(bins, feat, y, state, n_trees, rate, max_features, subsample, window, depth, min_leaf, n_bins, gain_out):
+def _boost_gene(
+    bins, feat, y, state, n_trees, rate, max_features, subsample, window, depth, min_leaf, n_bins, gain_out
+):
     n, n_feat = y.size, feat.size
     residual = y - y.mean()
     n_node = 1 << (depth + 1)  # heap: children of q are 2q and 2q + 1, the root is 1
