@@ -105,11 +105,11 @@ def test_equals_pyscenic_and_decoupler_given_their_tie_orders(golden_dir, data_d
     shape = int(place[0].max()) + 1, x.shape[1]
     plain = sp.csr_matrix((np.ones(place[0].size), place), shape)
     for seed in range(5):
-        order = stored["permutations_seed1to5"][seed]
+        order = stored["permutations_seed1to5"][seed].astype(int)
         got = aucell(x, plain, norm="pyscenic", ties="random", tie_order=order)
         np.testing.assert_array_equal(got, stored["pyscenic_thr05_seeds"][seed])
     weighted = sp.csr_matrix((stored["member_weight"], place), shape)
-    got = aucell(x, weighted, norm="pyscenic", ties="random", tie_order=stored["permutations_seed1to5"][0])
+    got = aucell(x, weighted, norm="pyscenic", ties="random", tie_order=stored["permutations_seed1to5"][0].astype(int))
     np.testing.assert_array_equal(got, stored["pyscenic_weighted_thr05_seed1"])
-    got = aucell(x, plain, ties="random", tie_order=stored["decoupler_permutation"])
+    got = aucell(x, plain, ties="random", tie_order=stored["decoupler_permutation"].astype(int))
     np.testing.assert_allclose(got, stored["decoupler_thr05"], atol=3e-8)

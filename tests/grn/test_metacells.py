@@ -24,7 +24,7 @@ from grnformer_sc.grn.metacells import assign_metacells, median_depth, metacell_
     ],
 )
 def test_number_of_metacells_follows_the_rule(n_cells, depth, expected):
-    assert metacell_count(n_cells, depth) == expected
+    assert metacell_count(n_cells, float(depth)) == expected
 
 
 def test_depth_is_that_of_the_sparser_modality():

@@ -137,7 +137,7 @@ def test_search_space_holds_that_of_scenicplus(golden_dir):
     genes = pd.DataFrame(
         {"chrom": planted["gene_chrom"], "start": planted["gene_start"], "end": planted["gene_end"], "strand": "+"}
     )
-    pairs = search_space(genes, parse_regions(planted["region_names"]), window=150_000, anchor="body")
+    pairs = search_space(genes, parse_regions(pd.Index(planted["region_names"])), window=150_000, anchor="body")
     ours = dict(zip(zip(pairs["gene"], pairs["region"], strict=True), pairs["distance"], strict=True))
     gene = pd.Index(planted["gene_names"]).get_indexer(stored["gene_names"][stored["gene"]])
     region = pd.Index(planted["region_names"]).get_indexer(stored["region_names"][stored["region"]])

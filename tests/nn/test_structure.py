@@ -197,7 +197,6 @@ class TestPerturbation:
         before, after = self.run(graph, cells, visible=dark)
         assert self.pairs(after) < self.pairs(before)
 
-    @pytest.mark.parametrize("wrong", [{"alpha": 1.2}, {"mode": "all"}])
-    def test_wrong_options_are_named(self, wrong):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            PerturbEdges(**wrong)
+    def test_a_share_above_one_is_refused(self):
+        with pytest.raises(ValueError, match="alpha"):
+            PerturbEdges(alpha=1.2)

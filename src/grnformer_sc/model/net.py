@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ..nn.adapter import GraphAdapter
 from ..nn.backbones.base import Backbone
 from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
@@ -61,7 +62,7 @@ class CellSummaryNet(GRNFormerNet):
         if self.adapter is None:
             h = self.backbone.last_layer(h, silent)
         else:
-            h = self._fuse(h, batch, *self.keys(batch, generator=generator if perturb else None))
+            h = self._fuse(self.adapter, h, batch, *self.keys(batch, generator=generator if perturb else None))
         cells, tokens = h[:, 0] + self._summary(batch, silent), h[:, 1:]
         from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
         return FusedOutput(tokens, cells, self.head(tokens, batch.genes, batch.log_size) + from_cell)
@@ -75,6 +76,7 @@ class CellSummaryNet(GRNFormerNet):
 
     def _fuse(
         self,
+        adapter: GraphAdapter,
         h: Float[Tensor, "cells tokens_and_1 dim"],
         batch: CellBatch,
         keys: Float[Tensor, "cells keys dim"],
@@ -83,8 +85,8 @@ class CellSummaryNet(GRNFormerNet):
         """Read the network. In training only CLS and the masked tokens do: the loss looks at no others."""
         first = batch.masked.shape[1] - int(batch.masked.flip(1).all(dim=0).cumprod(0).sum())  # masked genes come last
         if not self.training or first == batch.masked.shape[1]:
-            return self.adapter(h, keys, present)
-        read = self.adapter(torch.cat([h[:, :1], h[:, first + 1 :]], dim=1), keys, present)
+            return adapter(h, keys, present)
+        read = adapter(torch.cat([h[:, :1], h[:, first + 1 :]], dim=1), keys, present)
         return torch.cat([read[:, :1], h[:, 1 : first + 1], read[:, 1:]], dim=1)
 
     def _expression(
