@@ -101,10 +101,13 @@ class _Run:
         with mpl.rc_context({"backend": "Agg"}):
             import matplotlib.pyplot as plt
 
-            axes = [self.grs.pl.activity(self.mdata["rna"]), self.grs.pl.attention(self.mdata["rna"])]
-            drawn = sum(bool(ax.collections or ax.patches or ax.lines) for ax in axes)
-            plt.close("all")
-        return drawn == len(axes), f"{drawn} of {len(axes)} plots"
+            plots = (self.grs.pl.activity, self.grs.pl.attention)
+            drawn = 0
+            for plot in plots:
+                plot(self.mdata["rna"])
+                drawn += any(ax.has_data() for ax in plt.gcf().axes)
+                plt.close("all")
+        return drawn == len(plots), f"{drawn} of {len(plots)} plots"
 
     def steps(self) -> list[Callable[[], tuple[bool, str]]]:
         return [self.simulate, self.network, self.repeat, self.frozen, self.model, self.saved, self.plots]

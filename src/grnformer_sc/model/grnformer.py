@@ -52,7 +52,7 @@ class GRNFormer(BaseModelClass):
     --------
     >>> import grnformer_sc as grs
     >>> grs.model.ModelConfig(dim=16, layers=1).heads
-    4
+    2
     """
 
     def __init__(self, adata: AnnData, config: ModelConfig | None = None) -> None:

@@ -116,9 +116,11 @@ def fit(
     Examples
     --------
     >>> import grnformer_sc as grs
-    >>> grs.tl.fit(None)
-    Traceback (most recent call last):
-    TypeError: data must be a MuData, an AnnData or a pair (rna, atac). Found: NoneType...
+    >>> mdata = grs.datasets.simulate_multiome(120, n_genes=80, n_tfs=10, n_types=2, rng=0)
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> model = grs.tl.fit(mdata["rna"], max_epochs=1)
+    >>> mdata["rna"].obsm["X_grnformer"].shape[0]
+    120
     """
     from ..model import GRNFormer, ModelConfig
 
