@@ -68,6 +68,11 @@ def main() -> None:
         table = model.evaluate_masked(held["rna"], rng=SEED)
         rows += [(f"deviance, {p if p != 'model' else name}", float(d)) for p, d in table["deviance"].items()]
         print(table.to_string(), flush=True)
+        write(rows)
+
+
+def write(rows: list[tuple[str, float]]) -> None:
+    """Table of what was measured so far."""
     out = pd.DataFrame(rows, columns=["what", "value"]).drop_duplicates("what").round(4)
     print(out.to_string(index=False))
     RESULTS.mkdir(exist_ok=True)
