@@ -16,7 +16,8 @@ LossName = Literal["poisson", "mse"]
 def masked_loss(prediction: Float[Tensor, "cells tokens"], batch: CellBatch, *, loss: LossName) -> Float[Tensor, ""]:
     """Mean loss of the masked tokens, the only place where their counts are read.
 
-    `"poisson"`: negative log likelihood of the count given its log rate, without the constant. `"mse"`: squared error of
+    `"poisson"`: half the Poisson deviance of the count given its log rate, which is the negative log likelihood up to a
+    constant and does not jump with the genes that a batch happens to mask. `"mse"`: squared error of
     ``log1p(count / size factor)``.
     """
     target = batch.counts[batch.masked]
@@ -24,6 +25,7 @@ def masked_loss(prediction: Float[Tensor, "cells tokens"], batch: CellBatch, *, 
     if target.numel() == 0:
         return prediction.sum() * 0
     if loss == "poisson":
-        return (predicted.clamp(max=15).exp() - target * predicted).mean()
+        perfect = target - torch.xlogy(target, target)
+        return (predicted.clamp(max=15).exp() - target * predicted - perfect).mean()
     size = batch.log_size[:, None].expand_as(batch.counts)[batch.masked].exp()
     return torch.nn.functional.mse_loss(predicted, torch.log1p(target / size))
