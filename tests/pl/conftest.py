@@ -20,7 +20,8 @@ def rna():
 
 @pytest.fixture(autouse=True)
 def _closed():
-    """No figure outlives a test; a plot that changes matplotlib's settings fails."""
+    """No figure enters or outlives a test; a plot that changes matplotlib's settings fails."""
+    plt.close("all")  # doctests in the same process leave theirs
     before = dict(mpl.rcParams)
     yield
     plt.close("all")
