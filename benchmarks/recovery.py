@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.ensemble import GradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
@@ -44,16 +45,39 @@ def long(scores: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
     return out[out[names[0]] != out[names[1]]]
 
 
-def boosting(expression: pd.DataFrame, tfs: np.ndarray, genes: list[str]) -> pd.DataFrame:
-    """Importances of scikit-learn's stochastic boosting with GRNBoost2's tree settings and 300 trees."""
-    found = {}
-    for gene in genes:
-        own = [tf for tf in tfs if tf != gene]
-        model = GradientBoostingRegressor(
-            learning_rate=0.01, n_estimators=300, max_features=0.1, subsample=0.9, random_state=0
-        )
-        found[gene] = pd.Series(model.fit(expression[own], expression[gene]).feature_importances_, index=own)
-    return pd.DataFrame(found).fillna(0)
+def boosted(x: np.ndarray, y: np.ndarray, n_trees: int, subsample: float) -> np.ndarray:
+    """Importances of scikit-learn's boosting with the tree settings of GRNBoost2 and SCENIC+."""
+    model = GradientBoostingRegressor(
+        learning_rate=0.01, n_estimators=n_trees, max_features=0.1, subsample=subsample, random_state=0
+    )
+    return model.fit(x, y).feature_importances_
+
+
+def boosting(
+    x: pd.DataFrame,
+    y: pd.DataFrame,
+    candidates: dict[str, list[str]],
+    *,
+    names: tuple[str, str],
+    n_trees: int,
+    subsample: float,
+) -> pd.DataFrame:
+    """Scored links of every target (column of `y`) with its candidates (columns of `x`)."""
+    jobs = (
+        delayed(boosted)(x[own].to_numpy(), y[gene].to_numpy(), n_trees, subsample) for gene, own in candidates.items()
+    )
+    found = Parallel(n_jobs=grs.settings.n_jobs)(jobs)
+    parts = [
+        pd.DataFrame({names[0]: own, names[1]: gene, "score": score})
+        for (gene, own), score in zip(candidates.items(), found, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def triplets(tf_gene: pd.DataFrame, region_gene: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """Motif hits whose TF -> gene and region -> gene scores are multiplied."""
+    both = hits.merge(region_gene, on="region").merge(tf_gene, on=["tf", "gene"], suffixes=("_r", "_t"))
+    return both.assign(score=both["score_r"] * both["score_t"])
 
 
 def one_seed(seed: int) -> list[dict[str, object]]:
@@ -91,7 +115,9 @@ def one_seed(seed: int) -> list[dict[str, object]]:
     part, n_part = truth[truth["gene"].isin(genes)], len(tfs) * len(genes)
     for name, table in (("ours, all pairs", ours), ("Pearson", long(pearson(expression[tfs], expression), on))):
         add("TF->gene, 100 genes", name, table[table["gene"].isin(genes)], on, part, n_part)
-    add("TF->gene, 100 genes", "scikit-learn boosting", long(boosting(expression, tfs, genes), on), on, part, n_part)
+    own = {gene: list(tfs) for gene in genes}
+    sk_tf = boosting(expression, expression, own, names=on, n_trees=300, subsample=0.9)
+    add("TF->gene, 100 genes", "scikit-learn boosting", sk_tf, on, part, n_part)
 
     known = truth[["region", "gene"]].drop_duplicates()
     known = known.merge(pairs[["region", "gene"]], on=["region", "gene"])
@@ -103,9 +129,26 @@ def one_seed(seed: int) -> list[dict[str, object]]:
     rho = pairs.assign(score=np.abs(np.einsum("cp,cp->p", e[:, gene], a[:, region]) / len(e)))
     add("region->gene", "Pearson", rho, on, known, len(pairs))
 
+    near = pairs[pairs["gene"].isin(genes)]
+    part = known[known["gene"].isin(genes)]
+    own = {gene: table["region"].tolist() for gene, table in near.groupby("gene")}
+    sk_region = boosting(access, expression, own, names=on, n_trees=500, subsample=1.0)
+    for name, table in (
+        ("eregulon edges", edges[edges["gene"].isin(genes) & (edges["region"].astype(str) != "")]),
+        ("Pearson", rho[rho["gene"].isin(genes)]), ("scikit-learn boosting", sk_region),
+    ):  # fmt: skip
+        add("region->gene, 100 genes", name, table, on, part, len(near))
+
     on, n_triplets = ("tf", "region", "gene"), len(tfs) * len(pairs)
     known = truth.merge(pairs[["region", "gene"]], on=["region", "gene"])
     add("triplet", "eregulon edges", edges, on, known, n_triplets)
+    at, tf = mdata["atac"].varm["motifs"].nonzero()
+    hits = pd.DataFrame({"region": mdata["atac"].var_names[at], "tf": mdata["atac"].uns["motifs"]["tfs"][tf]})
+    r_tf = long(pearson(expression[tfs], expression), ("tf", "gene"))
+    add("triplet", "Pearson", triplets(r_tf, rho[["region", "gene", "score"]], hits), on, known, n_triplets)
+    part, n_part = known[known["gene"].isin(genes)], len(tfs) * len(near)
+    add("triplet, 100 genes", "eregulon edges", edges[edges["gene"].isin(genes)], on, part, n_part)
+    add("triplet, 100 genes", "scikit-learn boosting", triplets(sk_tf, sk_region, hits), on, part, n_part)
     return rows
 
 
