@@ -156,7 +156,7 @@ def all_tf_gene(mdata: object) -> pd.DataFrame:
     """Our TF -> gene score of every pair, before eRegulons are cut."""
     from grnformer_sc._core.rng import as_root, seeds_for
     from grnformer_sc.grn.boosting import TF_GENE
-    from grnformer_sc.grn.tf_gene import link_table, tf_gene_links
+    from grnformer_sc.grn.tf_gene import tf_gene_links
 
     rna = mdata["rna"]
     genes = rna.var_names.sort_values()
@@ -164,7 +164,8 @@ def all_tf_gene(mdata: object) -> pd.DataFrame:
     tfs = genes.get_indexer(rna.var_names[rna.var["is_tf"]].sort_values())
     seeds = seeds_for(as_root(0), "tf_gene", genes)
     links = tf_gene_links(x, tfs, seeds, settings=TF_GENE, n_jobs=grs.settings.n_jobs)
-    return link_table(links, genes[tfs], genes).rename(columns={"importance": "score"})
+    tf, gene = np.nonzero(links.importance)
+    return pd.DataFrame({"tf": genes[tfs[tf]], "gene": genes[gene], "score": links.importance[tf, gene]})
 
 
 def main() -> None:

@@ -89,6 +89,19 @@ def _pair(rna: AnnData, atac: AnnData, barcodes: Barcodes) -> AnnData:
     )  # fmt: skip
 
 
+def copy_of(data: Any) -> Any:
+    """Copy a MuData, an AnnData or a pair."""
+    return tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
+
+
+def as_mudata(modalities: dict[str, AnnData]) -> Any:
+    """Make a MuData that leaves the columns of its modalities where they are (the behaviour of mudata 0.4)."""
+    import mudata
+
+    with mudata.set_options(pull_on_update=False):
+        return mudata.MuData(modalities)
+
+
 def _stems(names: pd.Index) -> pd.Index:
     def stem(name: str) -> str:
         found = BARCODE_STEM.search(name)

@@ -40,14 +40,14 @@ class Settings(BaseSettings):
     n_jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Threads of our own steps when `n_jobs=None` is passed."""
     max_memory: str = ""
-    """Upper limit of a step, such as "4GB"; empty means no limit. A step that needs more stops before it starts."""
+    """Upper limit of a step, such as "4GB"; empty means no limit. Checked and kept, but no step reads it yet."""
     progress: bool = True
     """Show progress bars."""
     data_dir: Path | None = None
     """Folder that is searched for registered files before anything is downloaded."""
     cache_dir: Path = Field(default_factory=_default_cache)
     """Where downloaded files are kept."""
-    chunk_cells: int = Field(default=4096, ge=1)
+    chunk_cells: int = Field(default=1024, ge=1)
     """Cells per chunk of steps that stream over cells."""
 
     @field_validator("max_memory")

@@ -42,6 +42,12 @@ def eregulon_name(tf: str, sign: int, region_sign: int) -> str:
     return "|".join(parts).replace("/", "_")
 
 
+def places_in(names: pd.Index, column: pd.Series) -> np.ndarray:
+    """Place of every value of a column in `names` (-1: absent), looked up once per distinct value."""
+    values = column.astype("category").cat
+    return names.get_indexer(values.categories.astype(str))[values.codes]
+
+
 def edge_table(columns: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
     """Complete, cast and sort the columns of an edge table.
 

@@ -58,8 +58,10 @@ class CellData:
         )
 
 
-def read_network(adata: AnnData, grn_key: str) -> Network:
-    """Read the network of `uns[grn_key]`; without one, say how to make it."""
+def read_network(adata: AnnData, grn_key: str, *, required: bool = True) -> Network:
+    """Read the network of `uns[grn_key]`; without one, say how to make it, or take an empty one if none is required."""
+    if not required and grn_key not in adata.uns:
+        return empty_network()
     need_key(
         adata.uns, grn_key, where="adata.uns",
         fix="run grs.tl.build_grn(mdata, groupby=...) first, name another network with grn_key=, "

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from .._core.checks import fail, listing
+from .._core.tables import places_in
 from ..grn.coexpression import Partners
 from ..grn.network import Network
 from ..nn.graph import StructureGraph
@@ -24,7 +25,7 @@ def structure_graph(network: Network, genes: pd.Index, partners: Partners) -> St
     """
     n_groups, n_genes = len(network.group_names), genes.size
     tf_of = genes.get_indexer(network.eregulons["tf"].astype(str))
-    target = genes.get_indexer(network.edges["gene"].astype(str))
+    target = places_in(genes, network.edges["gene"])
     eregulon = network.eregulon_of_edge
     lost = (target < 0) | (tf_of[eregulon] < 0)
     if lost.any():

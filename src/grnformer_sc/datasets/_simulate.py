@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from scipy.special import expit
 
 from .._core.checks import fail, need_between
+from .._core.inputs import as_mudata
 from .._core.keys import GENOME, MOTIFS, TRUTH, TRUTH_ACTIVITY
 from .._core.rng import RngLike, as_root, generator
-from ._container import pair
 from ._layout import WIDTH, Layout, lay_out_genome, numbered
 from ._sequence import draw_motifs, draw_sequences, scan, to_text
 
@@ -120,7 +120,7 @@ def simulate_multiome(
     labels = pd.Categorical.from_codes(types, numbered("type", n_types, 1))
     obs = pd.DataFrame({CELL_TYPE: labels}, index=pd.Index(numbered("cell", n_cells, 5)))
     first = _rna(sp.vstack(rna, "csr"), obs, layout, plan, np.concatenate(activity))
-    return pair(first, _atac(sp.vstack(atac, "csr"), obs, layout, plan, root))
+    return as_mudata({"rna": first, "atac": _atac(sp.vstack(atac, "csr"), obs, layout, plan, root)})
 
 
 def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from jaxtyping import Int
 
 from .._core.checks import fail, need_one_of
-from ._container import pair
+from .._core.inputs import as_mudata
 from ._registry import fetch, remote_files
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def snare_cortex(*, subset: Literal["small"] | None = None, download: bool = Tru
         for name in ("batch", "cluster", "cell_type"):
             obs[name] = obs[name].cat.remove_unused_categories()
     var, n_unknown = _place(genes, bed)
-    mdata = pair(AnnData(rna, obs=obs.copy(), var=var), AnnData(atac, obs=obs.copy(), var=regions))
+    mdata = as_mudata(
+        {"rna": AnnData(rna, obs=obs.copy(), var=var), "atac": AnnData(atac, obs=obs.copy(), var=regions)}
+    )
     facts = remote_files()["snare_cortex/GxC1.npz"]
     mdata.uns.update(
         genome="mm10", organism="mouse", citation=facts.citation, licence=facts.licence,

@@ -10,11 +10,11 @@ from jaxtyping import Float32, Int
 from joblib import Parallel, delayed
 
 from .._core.checks import fail, need_between, need_one_of
+from .._core.settings import settings
 from ._kernels.aucell import recovery_area
 
 Ties = Literal["expected", "random"]
 Norm = Literal["decoupler", "pyscenic"]
-CHUNK_CELLS = 1024
 TOP = 0.05
 
 
@@ -81,14 +81,15 @@ def aucell(
     order = np.random.default_rng(seed).permutation(n_genes) if tie_order is None else np.asarray(tie_order)
     position = np.empty(n_genes, dtype=np.int64)
     position[order] = np.arange(n_genes)
+    chunk = settings.chunk_cells
     out = np.empty((x.shape[0], members.shape[0]), dtype=np.float32)
 
     def score(first: int) -> None:
-        rows = x[first : first + CHUNK_CELLS]
+        rows = x[first : first + chunk]
         recovery_area(
             rows.data, rows.indices, rows.indptr, n_genes, by_gene.indptr, by_gene.indices, by_gene.data, total, cutoff,
-            position, order.astype(np.int64), ties == "expected", scale, out[first : first + CHUNK_CELLS],
+            position, order.astype(np.int64), ties == "expected", scale, out[first : first + chunk],
         )  # fmt: skip
 
-    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(a) for a in range(0, x.shape[0], CHUNK_CELLS))
+    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(a) for a in range(0, x.shape[0], chunk))
     return out

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from .._core.rng import seeds_for
-from .._core.tables import edge_table, eregulon_name
+from .._core.tables import edge_table, eregulon_name, places_in
 from .boosting import REGION_GENE, TF_GENE, BoostSettings
 from .eregulons import EregulonSettings, Links, Modules, correlation_regulons, motif_eregulons, supported_links
 from .region_gene import score_pairs
@@ -150,7 +150,7 @@ def lay_out(
 
 def weight_matrix(edges: pd.DataFrame, genes: pd.Index) -> sp.csr_matrix:
     """Signed genes x genes matrix TF -> gene: the largest importance of any of its links, times the sign."""
-    tf, gene = genes.get_indexer(edges["tf"].astype(str)), genes.get_indexer(edges["gene"].astype(str))
+    tf, gene = places_in(genes, edges["tf"]), places_in(genes, edges["gene"])
     weight = edges["tf_gene_importance"].to_numpy() * edges["sign"].to_numpy()
     order = np.lexsort((-np.abs(weight), gene, tf))
     tf, gene, weight = tf[order], gene[order], weight[order]

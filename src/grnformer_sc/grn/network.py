@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._core.tables import places_in
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -59,7 +61,7 @@ class Network:
     @property
     def eregulon_of_edge(self) -> np.ndarray:
         """Row of `eregulons` for every edge (int64)."""
-        return pd.Index(self.eregulons["name"].astype(str)).get_indexer(self.edges["eregulon"].astype(str))
+        return places_in(pd.Index(self.eregulons["name"].astype(str)), self.edges["eregulon"])
 
     def kept(self) -> np.ndarray:
         """Boolean groups x eRegulons: which eRegulon a group keeps."""
@@ -80,7 +82,7 @@ class Network:
 
     def _members(self, column: str, names: pd.Index, group: int | None) -> sp.csr_matrix:
         rows = self.eregulon_of_edge
-        cols = names.get_indexer(self.edges[column].astype(str))
+        cols = places_in(names, self.edges[column])
         keep = cols >= 0
         if group is not None:
             keep &= self.edge_groups[:, [group]].toarray().ravel()

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 CHUNK = 1024
+N_NEIGHBORS = 15  # inside the group
 ACROSS = 2  # links per cell to cells of other groups
 REPRESENTATIVES = 256  # codes per group that stand for it in links across groups
 
@@ -27,7 +28,7 @@ def overlap_graph(
     codes: Int[np.ndarray, " cells"],
     edge_counts: Float[np.ndarray, "groups groups eregulons"],
     *,
-    n_neighbors: int = 15,
+    n_neighbors: int = N_NEIGHBORS,
 ) -> OverlapGraph:
     """Connect every cell to the cells with the most similar active edges.
 

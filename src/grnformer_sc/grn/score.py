@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Float32, Int
 
-from .aucell import CHUNK_CELLS, aucell
+from .._core.settings import settings
+from .._core.tables import places_in
+from .aucell import aucell
 from .embedding import lsi_scores
 from .groups import group_shares, group_table, open_regions
 from .network import Network
@@ -80,12 +82,11 @@ def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str],
     above = auc > fitted.value
     detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
     groups = group_table(auc, above, detected, cells.codes, group_names, list(eregulons["name"]))
-    network = Network(edges, eregulons, groups, bare.edge_groups, tuple(group_names))
     region_auc, pool_size = region_activity(cells, bare, n_jobs=n_jobs)
     if region_auc is not None:
         eregulons = with_thresholds(eregulons, fit_thresholds(region_auc), suffix="_region")
-    kept = network.kept()
-    network = Network(edges, eregulons, groups, edge_groups(network, kept, cells), tuple(group_names))
+    network = replace(bare, eregulons=eregulons, groups=groups)
+    network = replace(network, edge_groups=edge_groups(network, network.kept(), cells))
     return assemble(network, cells, auc, region_auc, pool_size)
 
 
@@ -132,8 +133,8 @@ def region_activity(
     pools, size = pooling_matrix(depth, lsi_scores(counts), n_jobs=n_jobs)
     members = network.region_members(cells.regions)
     parts = []
-    for a in range(0, counts.shape[0], CHUNK_CELLS):
-        pooled = sp.csr_matrix(pools[a : a + CHUNK_CELLS] @ counts)
+    for a in range(0, counts.shape[0], settings.chunk_cells):
+        pooled = sp.csr_matrix(pools[a : a + settings.chunk_cells] @ counts)
         parts.append(aucell(pooled, members, n_jobs=n_jobs))
     return np.concatenate(parts), size
 
@@ -143,7 +144,7 @@ def edge_groups(network: Network, kept: Bool[np.ndarray, "groups eregulons"], ce
     holds = kept[:, network.eregulon_of_edge]
     if cells.accessibility is not None and cells.regions is not None:
         is_open = open_regions(cells.accessibility, cells.codes, len(network.group_names))
-        region = cells.regions.get_indexer(network.edges["region"].astype(str))
+        region = places_in(cells.regions, network.edges["region"])
         holds &= np.where(region >= 0, is_open[:, region], True)  # noqa: FBT003  (a value, not a flag)
     return sp.csr_matrix(holds.T)
 

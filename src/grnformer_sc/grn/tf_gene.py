@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
@@ -152,16 +151,3 @@ def _boost_screened(
 def _share_below(score: Float[np.ndarray, "tfs genes"]) -> Float[np.ndarray, "tfs genes"]:
     """Rank of every value among all, in (0, 1]; equal values share their mean rank."""
     return (rankdata(score) / score.size).reshape(score.shape)
-
-
-def link_table(links: TfGeneLinks, tf_names: pd.Index, gene_names: pd.Index) -> pd.DataFrame:
-    """All pairs with a positive importance as a table `tf, gene, importance, rho`."""
-    tf, gene = np.nonzero(links.importance)
-    return pd.DataFrame(
-        {
-            "tf": tf_names[tf],
-            "gene": gene_names[gene],
-            "importance": links.importance[tf, gene],
-            "rho": links.rho[tf, gene],
-        }
-    )

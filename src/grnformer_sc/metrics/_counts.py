@@ -45,4 +45,9 @@ def poisson_deviance(counts: Float[np.ndarray, "*counts"], rate: Float[np.ndarra
             ValueError, "counts must be at least 0 and rates above 0.", f"minima {y.min():.4g} and {mu.min():.4g}.",
             "clip the rates to a small positive number.",
         )  # fmt: skip
-    return float(2 * (xlogy(y, y) - xlogy(y, mu) - y + mu).mean())
+    return float(deviance_of(y, mu).mean())
+
+
+def deviance_of(y: Float[np.ndarray, "*counts"], mu: Float[np.ndarray, "*counts"]) -> Float[np.ndarray, "*counts"]:
+    """Poisson deviance of each count, without checks."""
+    return 2 * (xlogy(y, y) - xlogy(y, mu) - y + mu)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from .._core.checks import fail, listing, need_between, need_one_of
 from ..data.batch import TokenSpec
 from ..data.gates import GateName
-
-C = TypeVar("C", bound="_Json")
 
 
 class _Json:

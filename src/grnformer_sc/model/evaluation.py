@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-
-def poisson_deviance(
-    counts: Float[np.ndarray, " entries"], expected: Float[np.ndarray, " entries"]
-) -> Float[np.ndarray, " entries"]:
-    """Poisson deviance of each count: 2 (y log(y / mu) - (y - mu)), with y log y = 0 at y = 0."""
-    log_ratio = np.log(np.where(counts > 0, counts, 1.0)) - np.log(expected)
-    return 2 * (np.where(counts > 0, counts * log_ratio, 0.0) - (counts - expected))
+from ..metrics._counts import deviance_of
 
 
 class DevianceSum:
@@ -26,7 +19,7 @@ class DevianceSum:
         """Add the masked counts of a batch and what each predictor expected."""
         self.n_counts += counts.size
         for name, value in expected.items():
-            deviance = poisson_deviance(counts.astype(np.float64), value.astype(np.float64)).sum()
+            deviance = deviance_of(counts.astype(np.float64), value.astype(np.float64)).sum()
             self.total[name] = self.total.get(name, 0.0) + float(deviance)
 
     def table(self) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from .._core.keys import GrnKeys
 from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.batch import Collator
-from ..data.fields import CellData, empty_network, need_known_groups, read_cells, read_network
+from ..data.fields import CellData, need_known_groups, read_cells, read_network
 from ..data.module import CellDataModule, split_cells
 from ..nn.fusion import GRNFormerNet
 from . import inference, io
@@ -60,8 +60,7 @@ class GRNFormer(BaseModelClass):
         self.config = config or ModelConfig()
         setup = self.registry_["setup_args"]
         self.layer, self.grn_key = setup["layer"], setup["grn_key"]
-        known = self.config.use_grn or self.grn_key in adata.uns
-        self.network = read_network(adata, self.grn_key) if known else empty_network()
+        self.network = read_network(adata, self.grn_key, required=self.config.use_grn)
         self.genes = pd.Index(adata.var_names.astype(str))
         self._reset()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -67,13 +65,6 @@ class CellSummaryNet(GRNFormerNet):
         from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
         return FusedOutput(tokens, cells, self.head(tokens, batch.genes, batch.log_size) + from_cell)
 
-    def attention(self, batch: CellBatch) -> Iterator[tuple[slice, Float[Tensor, "cells queries keys_and_1"]]]:
-        """Attention of the tokens (CLS first) on `graph.key_index[group]` and the sink, in query chunks."""
-        if self.adapter is None:
-            msg = "this network was built without a structure part and has no attention on genes."
-            raise ValueError(msg)
-        yield from self.adapter.attention(self._expression(batch)[0], *self.keys(batch))
-
     def _fuse(
         self,
         adapter: GraphAdapter,
@@ -89,12 +80,9 @@ class CellSummaryNet(GRNFormerNet):
         read = adapter(torch.cat([h[:, :1], h[:, first + 1 :]], dim=1), keys, present)
         return torch.cat([read[:, :1], h[:, 1 : first + 1], read[:, 1:]], dim=1)
 
-    def _expression(
-        self, batch: CellBatch
-    ) -> tuple[Float[Tensor, "cells tokens_and_1 dim"], Bool[Tensor, "cells tokens"]]:
-        """Expression embeddings. Masked genes show nothing, so nobody attends to them."""
-        silent = batch.padding | batch.masked
-        return self.backbone.encode(self.backbone.embed(batch), silent), silent
+    def _silent(self, batch: CellBatch) -> Bool[Tensor, "cells tokens"]:
+        """Masked genes show nothing, so nobody attends to them."""
+        return batch.padding | batch.masked
 
     def _summary(self, batch: CellBatch, silent: Bool[Tensor, "cells tokens"]) -> Float[Tensor, "cells dim"]:
         """Mean embedding of the visible genes weighted by their values: close to the cell's principal components."""

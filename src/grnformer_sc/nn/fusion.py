@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .adapter import GraphAdapter
@@ -56,9 +56,9 @@ class GRNFormerNet(nn.Module):
         self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
     ) -> FusedOutput:
         """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
-        h = self.backbone.encode(self.backbone.embed(batch), batch.padding)
+        h, silent = self._expression(batch)
         if self.adapter is None:
-            h = self.backbone.last_layer(h, batch.padding)
+            h = self.backbone.last_layer(h, silent)
         else:
             keys, present = self.keys(batch, generator=generator if perturb else None)
             h = self.adapter(h, keys, present)
@@ -84,7 +84,7 @@ class GRNFormerNet(nn.Module):
             edges = self.perturb(edges, self.graph, group, shown, generator)
         h = self.encoder(self.backbone.gene_embedding(), self.graph.is_tf, edges, group.numel())
         index, present = self.graph.key_index[group], self.graph.key_present[batch.group]
-        h = self.encoder.gather(h, index)
+        h = torch.gather(h, 1, index[:, :, None].expand(-1, -1, h.shape[2]))
         n_cells = batch.group.numel()
         if self.tf_keys_only:
             present = present & self.graph.is_tf[index[:n_cells]]
@@ -95,5 +95,14 @@ class GRNFormerNet(nn.Module):
         if self.adapter is None:
             msg = "this network was built without a structure part and has no attention on genes."
             raise ValueError(msg)
-        h = self.backbone.encode(self.backbone.embed(batch), batch.padding)
-        yield from self.adapter.attention(h, *self.keys(batch))
+        yield from self.adapter.attention(self._expression(batch)[0], *self.keys(batch))
+
+    def _expression(
+        self, batch: CellBatch
+    ) -> tuple[Float[Tensor, "cells tokens_and_1 dim"], Bool[Tensor, "cells tokens"]]:
+        """Expression embeddings, and the tokens that nobody attends to."""
+        silent = self._silent(batch)
+        return self.backbone.encode(self.backbone.embed(batch), silent), silent
+
+    def _silent(self, batch: CellBatch) -> Bool[Tensor, "cells tokens"]:
+        return batch.padding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -82,9 +82,3 @@ class StructureEncoder(nn.Module):
         for layer in self.layers:
             h = layer(h, edges, n_graphs)
         return h
-
-    def gather(
-        self, h: Float[Tensor, "graphs nodes dim"], index: Int[Tensor, "graphs keys"]
-    ) -> Float[Tensor, "graphs keys dim"]:
-        """Nodes that serve as keys."""
-        return torch.gather(h, 1, index[:, :, None].expand(-1, -1, h.shape[2]))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._core.checks import fail
 from .._core.genome import need_same_genome, place_genes, positions_from_var
-from .._core.inputs import resolve
+from .._core.inputs import copy_of, resolve
 from .._core.keys import REGION_GENE
 from .._core.logging import step
 from ..grn.region_gene import DECAY, WINDOW, parse_regions, search_space
@@ -78,7 +78,7 @@ def link_regions(
     >>> list(mdata["atac"].uns["region_gene"].columns)
     ['gene', 'region', 'distance', 'weight']
     """
-    data = _copy(data) if copy else data
+    data = copy_of(data) if copy else data
     rna_data, atac_data = resolve(data, rna, atac)
     if atac_data is None:
         raise fail(KeyError, f"link_regions needs the modality {atac!r}.", "RNA only.", "pass a MuData with ATAC.")
@@ -109,7 +109,3 @@ def region_pairs(
     need_same_genome(pairs, genes, regions)
     n_far = atac.n_vars - pairs["region"].nunique()
     return pairs, {"genes_without_position": n_unknown, "regions_far_from_genes": int(n_far)}
-
-
-def _copy(data: Any) -> Any:
-    return tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()

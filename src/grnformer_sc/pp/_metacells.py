@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, need_key
-from .._core.inputs import find_group, read_counts, resolve
+from .._core.inputs import as_mudata, find_group, read_counts, resolve
 from .._core.keys import METACELLS
 from .._core.logging import step
 from .._core.params import recipe
@@ -106,10 +106,7 @@ def metacells(
     second = _pooled(atac_data, access, assigned, groups, name)
     if isinstance(data, tuple):
         return pooled, second
-    import mudata
-
-    with mudata.set_options(pull_on_update=False):
-        return mudata.MuData({rna: pooled, atac: second})
+    return as_mudata({rna: pooled, atac: second})
 
 
 def _pooled(adata: AnnData, counts: sp.csr_matrix, assigned: np.ndarray, groups: pd.Series, name: str) -> AnnData:

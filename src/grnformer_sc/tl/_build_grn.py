@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, need_one_of
+from .._core.inputs import Barcodes, copy_of, find_group, resolve
 from .._core.keys import DEFAULT_METHOD, GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
@@ -25,7 +26,7 @@ from ..grn.region_gene import DECAY, WINDOW
 from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
 from ..pp._link_regions import region_pairs
 from ._evidence import read_evidence
-from ._inputs import Barcodes, find_group, ordered_cells, resolve
+from ._inputs import ordered_cells
 from ._write import cell_results
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def build_grn(
     keys = GrnKeys.for_method(method, key_added)
     jobs, root = resolve_jobs(n_jobs), as_root(rng)
     if copy:
-        data = tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
+        data = copy_of(data)
     rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
     read = _gather(
         rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
@@ -147,7 +148,7 @@ def build_grn(
     with step(logger, "build_grn: links") as facts:
         found = infer_edges(_pooled(read), read.evidence, PRESETS[preset], root=root, n_jobs=jobs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
-    _need_edges(found, read)
+    _need_edges(found, read, PRESETS[preset].eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
         scores = fit_cells(read.cells, found.edges, list(read.groups.cat.categories), n_jobs=jobs)
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
@@ -220,13 +221,11 @@ def _pooled(read: _Read) -> Pools:
     return Pools(expression, cells.genes, tfs, access, cells.regions, read.pairs)
 
 
-def _need_edges(found: Inferred, read: _Read) -> None:
+def _need_edges(found: Inferred, read: _Read, rho: float) -> None:
     if len(found.edges):
         return
-    strong = int((np.abs(found.tf_gene.rho) > PRESETS["default"].eregulons.rho).sum())
-    n_pairs = (
-        0 if found.region_gene is None else int((found.region_gene["rho"] > PRESETS["default"].eregulons.rho).sum())
-    )
+    strong = int((np.abs(found.tf_gene.rho) > rho).sum())
+    n_pairs = 0 if found.region_gene is None else int((found.region_gene["rho"] > rho).sum())
     raise fail(
         ValueError, "a network needs at least one eRegulon.",
         f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit.",

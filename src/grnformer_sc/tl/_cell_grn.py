@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing, need_key, need_one_of
-from .._core.inputs import ALL_CELLS
+from .._core.inputs import ALL_CELLS, copy_of, find_group, resolve
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.settings import resolve_jobs
 from ..grn.network import Network
 from ..grn.score import apply_network, fit_cells
-from ._inputs import find_group, ordered_cells, resolve
+from ._inputs import ordered_cells
 from ._write import cell_results
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def cell_grn(
     need_one_of(thresholds, ("reference", "fit"), name="thresholds")
     keys, jobs = GrnKeys(key_added), resolve_jobs(n_jobs)
     if copy:
-        data = tuple(part.copy() for part in data) if isinstance(data, tuple) else data.copy()
+        data = copy_of(data)
     rna_data, atac_data = resolve(data, rna, atac)
     stored = _stored(rna_data if net is None else net, keys, rna)
     network = Network.from_uns(stored)

@@ -145,11 +145,11 @@ def fit(
 
 def _check(cells: AnnData, config: ModelConfig, layer: str | None, grn_key: str) -> None:
     """Find everything that can be wrong with the input before anything is written."""
-    from ..data.fields import empty_network, need_known_groups, read_cells, read_network
+    from ..data.fields import need_known_groups, read_cells, read_network
     from ..data.gates import choose_gate
 
     keys = GrnKeys(grn_key)
-    network = read_network(cells, grn_key) if config.use_grn or grn_key in cells.uns else empty_network()
+    network = read_network(cells, grn_key, required=config.use_grn)
     data = read_cells(cells, network, layer=layer, keys=keys)
     need_known_groups(data, keys)
     if config.use_grn:

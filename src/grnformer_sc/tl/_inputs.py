@@ -1,4 +1,4 @@
-"""Reading of inputs, shared by the tools."""
+"""Checked counts in name order, shared by the tools that build and score networks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from .._core.checks import need_nonempty_rows
-from .._core.inputs import Barcodes, find_group, read_counts, resolve
+from .._core.inputs import read_counts
 from ..grn.region_gene import parse_regions
 from ..grn.score import CellInput
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-__all__ = ["Barcodes", "find_group", "ordered_cells", "resolve"]
 
 
 def ordered_cells(

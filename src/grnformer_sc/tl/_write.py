@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from .._core.keys import GrnKeys
 from .._core.results import Results
+from ..grn.overlap import N_NEIGHBORS
 from ..grn.score import Activity, CellScores
 
 
@@ -26,7 +27,13 @@ def cell_results(scores: CellScores, keys: GrnKeys, cells: pd.Index, groups: pd.
     out.uns[keys.cells] = {
         "connectivities_key": keys.connectivities,
         "distances_key": keys.distances,
-        "params": {"method": "umap", "n_neighbors": 15, "metric": "jaccard", "use_rep": keys.active, "random_state": 0},
+        "params": {
+            "method": "umap",
+            "n_neighbors": N_NEIGHBORS,
+            "metric": "jaccard",
+            "use_rep": keys.active,
+            "random_state": 0,
+        },
         "n_cells_without_edges": scores.graph.n_empty,
     }
     return out
