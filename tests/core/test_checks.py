@@ -26,7 +26,7 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: checks.need_finite_nonnegative(-ONES, what="RNA"), ValueError, "minimum -1"),
     (lambda: checks.need_counts(ONES * 0.5, what="RNA"), ValueError, r"raw counts.*0\.5.*layer='counts'"),
     (
-        lambda: checks.need_nonempty_rows(ONES * 0, pd.Index(["c1", "c2"]), what="RNA"),
+        lambda: checks.need_nonempty_rows(np.zeros(2), pd.Index(["c1", "c2"]), what="RNA"),
         ValueError,
         r"2 all-zero.*\[c1, c2\]",
     ),
@@ -48,7 +48,7 @@ def test_what_fits_passes() -> None:
     checks.need_counts(ONES, what="RNA")
     checks.need_counts(np.array([[1, 2]]), what="RNA")
     checks.need_counts(sp.csr_matrix((2, 2), dtype=np.float32), what="RNA")
-    checks.need_nonempty_rows(ONES, pd.Index(["a", "b"]), what="RNA")
+    checks.need_nonempty_rows(np.ones(2), pd.Index(["a", "b"]), what="RNA")
 
 
 def test_long_lists_are_cut_and_counted() -> None:

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from grnformer_sc._core.inputs import ALL_CELLS, find_group, read_counts, read_matrix, resolve
+from grnformer_sc._core.inputs import ALL_CELLS, find_group, open_rows, read_counts, resolve
 
 BARCODES = ["ACGTACGTAA", "ACGTACGTCC", "ACGTACGTGG"]
 
@@ -98,7 +98,7 @@ def test_every_kind_of_matrix_reads_the_same(kind: Any, dtype: Any) -> None:
 def test_stored_zeros_are_dropped_from_a_copy_only() -> None:
     x = sp.csr_matrix((np.array([0, 5], dtype=np.float32), ([0, 1], [0, 1])), shape=(2, 2))
     adata = AnnData(x)
-    assert read_matrix(adata, None, what="RNA").nnz == 1
+    assert read_counts(adata, None, what="RNA").nnz == 1
     assert adata.X.nnz == 2
 
 
@@ -106,10 +106,10 @@ def test_missing_layers_and_matrices_are_named() -> None:
     adata = part(BARCODES)
     adata.layers["counts"] = adata.X
     with pytest.raises(KeyError, match=r"layer 'raw' is missing.*\[counts\]"):
-        read_matrix(adata, "raw", what="RNA")
+        open_rows(adata, "raw", what="RNA")
     with pytest.raises(ValueError, match="no matrix"):
-        read_matrix(AnnData(obs=adata.obs, var=adata.var), None, what="RNA")
-    np.testing.assert_array_equal(read_matrix(adata, "counts", what="RNA").toarray(), adata.X.toarray())
+        open_rows(AnnData(obs=adata.obs, var=adata.var), None, what="RNA")
+    np.testing.assert_array_equal(read_counts(adata, "counts", what="RNA").toarray(), adata.X.toarray())
 
 
 def test_normalised_values_are_refused_with_the_layer_to_name() -> None:

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import jensenshannon
 
-from grnformer_sc.grn.groups import group_shares, group_table, open_regions, specificity
+from grnformer_sc.grn.groups import group_means, group_shares, group_table, open_regions, specificity
 from grnformer_sc.grn.overlap import overlap_graph
 from grnformer_sc.grn.pooling import FRAGMENTS, MOST_NEIGHBOURS, pooling_matrix
 
@@ -34,7 +34,7 @@ def test_an_eregulon_that_marks_a_group_is_most_specific_there():
 def test_group_shares_are_means_of_the_bits():
     bits, codes = RNG.random((50, 6)) < 0.3, RNG.integers(0, 4, 50)
     expected = np.stack([bits[codes == g].mean(axis=0) for g in range(4)])
-    np.testing.assert_allclose(group_shares(bits, codes, 4), expected)
+    np.testing.assert_allclose(group_means(bits, codes, 4), expected)
     np.testing.assert_allclose(group_shares(sp.csr_matrix(bits * 3.0), codes, 4), expected)
 
 

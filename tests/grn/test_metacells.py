@@ -28,7 +28,7 @@ def test_number_of_metacells_follows_the_rule(n_cells, depth, expected):
 
 
 def test_depth_is_that_of_the_sparser_modality():
-    deep, shallow = sp.csr_matrix(np.full((3, 4), 5.0)), sp.csr_matrix(np.eye(3, 4))
+    deep, shallow = np.full(3, 20.0), np.ones(3)
     assert median_depth(deep, None) == 20
     assert median_depth(deep, shallow) == 1
 

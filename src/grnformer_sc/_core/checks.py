@@ -111,9 +111,9 @@ def need_counts(x: Any, *, what: str, layer: str = "layer") -> None:
         )
 
 
-def need_nonempty_rows(x: Any, names: pd.Index, *, what: str) -> None:
+def need_nonempty_rows(totals: np.ndarray, names: pd.Index, *, what: str) -> None:
     """Raise `ValueError` when rows are all zero."""
-    empty = np.flatnonzero(np.asarray(x.sum(axis=1)).ravel() == 0)
+    empty = np.flatnonzero(totals == 0)
     if empty.size:
         raise fail(
             ValueError,

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .checks import fail, listing, need_counts, need_one_of, need_unique
+from .checks import fail, listing, need_counts, need_finite_nonnegative, need_one_of, need_unique
+from .rows import Rows, clean
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -110,8 +111,13 @@ def _stems(names: pd.Index) -> pd.Index:
     return pd.Index([stem(str(name)) for name in names])
 
 
-def read_matrix(adata: AnnData, layer: str | None, *, what: str) -> sp.csr_matrix:
-    """Read `X` or a layer as CSR float32 without stored zeros, leaving the object as it is."""
+def open_rows(adata: AnnData, layer: str | None, *, what: str, option: str = "layer", counts: bool = True) -> Rows:
+    """Open `X` or a layer to be read in blocks of rows; anything else than counts is a named error.
+
+    What is in memory is checked at once; a file on disk or a dask array block by block as it is read. With
+    `counts=False` any finite, non-negative values will do.
+    """
+    need_unique(adata.var_names, what=f"feature names of {what} (var_names)")
     if layer is not None and layer not in adata.layers:
         raise fail(
             KeyError, f"{what}: layer {layer!r} is missing.", f"layers {listing(adata.layers)}.",
@@ -122,24 +128,32 @@ def read_matrix(adata: AnnData, layer: str | None, *, what: str) -> sp.csr_matri
         raise fail(
             ValueError, f"{what} has no matrix in .X.", f"layers {listing(adata.layers)}.", "name the layer to use."
         )
-    if hasattr(x, "to_memory"):
+    name = f"{what} ({'.X' if layer is None else f'layer {layer!r}'})"
+
+    def check(values: sp.csr_matrix) -> None:
+        if counts:
+            need_counts(values, what=name, layer=option)
+        else:
+            need_finite_nonnegative(values, what=name)
+
+    if getattr(x, "format", "csr") == "csc" and hasattr(x, "to_memory"):
+        logger.info("%s is stored by columns: read as a whole; write it as CSR to have it read in blocks", name)
         x = x.to_memory()
-    out = sp.csr_matrix(x, dtype=np.float32)
-    if out is x or (sp.issparse(x) and np.shares_memory(out.data, x.data)):
-        if (out.data != 0).all() and out.has_sorted_indices:
-            return out
-        out = out.copy()
-    out.eliminate_zeros()
-    out.sort_indices()
-    return out
+    if sp.issparse(x) or isinstance(x, np.ndarray):
+        x = clean(x)
+        check(x)
+        return Rows(x)
+    return Rows(x, check=check)
 
 
 def read_counts(adata: AnnData, layer: str | None, *, what: str, option: str = "layer") -> sp.csr_matrix:
     """Read raw counts as CSR float32 without stored zeros; anything else than counts is a named error."""
-    need_unique(adata.var_names, what=f"feature names of {what} (var_names)")
-    x = read_matrix(adata, layer, what=what)
-    need_counts(x, what=f"{what} ({'.X' if layer is None else f'layer {layer!r}'})", layer=option)
-    return x
+    return open_rows(adata, layer, what=what, option=option).to_memory()
+
+
+def table_of(table: Any) -> pd.DataFrame:
+    """Read `obs` or `var` of a lazily opened object into memory; a DataFrame stays as it is."""
+    return table if isinstance(table, pd.DataFrame) else table.to_memory()
 
 
 def find_group(data: Any, rna: AnnData, atac: AnnData | None, groupby: str | None) -> pd.Series:
@@ -148,7 +162,7 @@ def find_group(data: Any, rna: AnnData, atac: AnnData | None, groupby: str | Non
         logger.info("groupby=None: all cells are one group %r", ALL_CELLS)
         return pd.Series(pd.Categorical([ALL_CELLS] * rna.n_obs), index=rna.obs_names, name=ALL_CELLS)
     tables = [data.obs] if hasattr(data, "mod") else []
-    tables += [part.obs for part in (rna, atac) if part is not None]
+    tables = [table_of(table) for table in [*tables, *(part.obs for part in (rna, atac) if part is not None)]]
     for table in tables:
         if groupby in table:
             labels = table[groupby].reindex(rna.obs_names)

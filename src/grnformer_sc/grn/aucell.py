@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,12 +11,13 @@ from jaxtyping import Float32, Int
 from joblib import Parallel, delayed
 
 from .._core.checks import fail, need_between, need_one_of
-from .._core.settings import settings
+from .._core.rows import Rows, as_rows
 from ._kernels.aucell import recovery_area
 
 Ties = Literal["expected", "random"]
 Norm = Literal["decoupler", "pyscenic"]
 TOP = 0.05
+MOST_UINT16 = 2**16
 
 
 def cutoff_of(n_genes: int, top: float, norm: Norm) -> int:
@@ -30,7 +32,7 @@ def cutoff_of(n_genes: int, top: float, norm: Norm) -> int:
 
 
 def aucell(
-    x: sp.csr_matrix,
+    x: Rows | sp.csr_matrix,
     members: sp.csr_matrix,
     *,
     top: float = TOP,
@@ -47,7 +49,7 @@ def aucell(
     Parameters
     ----------
     x
-        Non-negative values, cells x genes, without stored zeros.
+        Non-negative values, cells x genes; rows on disk are read in blocks.
     members
         Weights (or booleans) of regulons x genes.
     top
@@ -78,18 +80,21 @@ def aucell(
     else:
         size = np.minimum(np.bincount(by_gene.indices, minlength=members.shape[0]), cutoff)
         scale = size * (cutoff + 1.0) - size * (size + 1.0) / 2
-    order = np.random.default_rng(seed).permutation(n_genes) if tie_order is None else np.asarray(tie_order)
-    position = np.empty(n_genes, dtype=np.int64)
-    position[order] = np.arange(n_genes)
-    chunk = settings.chunk_cells
+    scale[scale <= 0] = np.inf
+    x = as_rows(x)
+    if ties == "random":
+        order = np.random.default_rng(seed).permutation(n_genes) if tie_order is None else np.asarray(tie_order)
+        by_gene = by_gene[order]
+        x = replace(x, columns=order if x.columns is None else x.columns[order])
+    start = by_gene.indptr.astype(np.uint32)
+    regulon = by_gene.indices.astype(np.uint16 if members.shape[0] <= MOST_UINT16 else np.uint32)  # less to load
     out = np.empty((x.shape[0], members.shape[0]), dtype=np.float32)
 
-    def score(first: int) -> None:
-        rows = x[first : first + chunk]
+    def score(first: int, rows: sp.csr_matrix) -> None:
         recovery_area(
-            rows.data, rows.indices, rows.indptr, n_genes, by_gene.indptr, by_gene.indices, by_gene.data, total, cutoff,
-            position, order.astype(np.int64), ties == "expected", scale, out[first : first + chunk],
+            rows.data, rows.indices, rows.indptr, n_genes, start, regulon, by_gene.data, total, cutoff,
+            ties == "expected", scale, out[first : first + rows.shape[0]],
         )  # fmt: skip
 
-    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(a) for a in range(0, x.shape[0], chunk))
+    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(*part) for part in x.blocks())
     return out

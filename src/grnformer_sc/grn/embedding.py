@@ -8,7 +8,10 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, svds
 from threadpoolctl import threadpool_limits
 
+from .._core.rows import Rows, as_rows
+
 SCALE = 1e4  # counts per cell after normalisation
+FITTED_CELLS = 50_000  # cells at most to which components are fitted; the others are projected
 
 
 def log_normalise(counts: sp.csr_matrix, *, size: Float[np.ndarray, " cells"] | None = None) -> sp.csr_matrix:
@@ -24,34 +27,56 @@ def log_normalise(counts: sp.csr_matrix, *, size: Float[np.ndarray, " cells"] | 
 
 
 def pca_scores(
-    counts: sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
+    counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
 ) -> tuple[Float[np.ndarray, "cells comps"], Float[np.ndarray, "comps genes"], Float[np.ndarray, " genes"]]:
     """Principal components of log-normalised counts without a dense matrix.
 
     Returns scores, loadings and gene means, so that ``(x - mean) @ loadings.T`` projects new cells. The
-    largest loading of every component is positive.
+    largest loading of every component is positive. Of more than 50,000 cells the components are those of every n-th cell.
     """
-    x = log_normalise(counts)
+    rows = as_rows(counts)
+    x = log_normalise(_fitted_rows(rows))
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     left, values, right = _truncated_svd(x, mean, n_comps, seed)
-    return (left * values).astype(np.float32), right.astype(np.float32), mean.astype(np.float32)
+    scores = left * values
+    if x.shape[0] < rows.shape[0]:
+        projected = [log_normalise(part) @ right.T for _, part in rows.blocks()]
+        scores = np.concatenate(projected) - mean @ right.T
+    return scores.astype(np.float32), right.astype(np.float32), mean.astype(np.float32)
 
 
-def lsi_scores(counts: sp.csr_matrix, *, n_comps: int = 30, seed: int = 0) -> Float[np.ndarray, "cells comps"]:
+def lsi_scores(counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0) -> Float[np.ndarray, "cells comps"]:
     """Latent semantic indexing of region counts (TF-IDF, log, SVD), rows of unit length.
 
-    The first component follows sequencing depth and is left out (Cusanovich et al. 2015).
+    The first component follows sequencing depth and is left out (Cusanovich et al. 2015). Of more than 50,000 cells the
+    components are those of every n-th cell.
     """
-    x = sp.csr_matrix(counts, dtype=np.float32, copy=True)
-    total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
-    open_in = np.bincount(x.indices, minlength=x.shape[1])
-    rarity = np.log1p(x.shape[0] / np.maximum(open_in, 1))
-    per_cell = np.divide(SCALE, total, out=np.zeros_like(total), where=total > 0)
-    x.data = np.log1p(x.data * np.repeat(per_cell, np.diff(x.indptr)) * rarity[x.indices]).astype(np.float32)
-    left, values, _ = _truncated_svd(x, np.zeros(x.shape[1]), n_comps + 1, seed)
-    scores = (left * values)[:, 1:]
+    rows = as_rows(counts)
+    open_in = np.zeros(rows.shape[1], dtype=np.int64)
+    for _, part in rows.blocks():
+        open_in += np.bincount(part.indices, minlength=open_in.size)
+    rarity = np.log1p(rows.shape[0] / np.maximum(open_in, 1))
+    x = _tf_idf(_fitted_rows(rows), rarity)
+    left, values, right = _truncated_svd(x, np.zeros(x.shape[1]), n_comps + 1, seed)
+    scores = left * values
+    if x.shape[0] < rows.shape[0]:
+        scores = np.concatenate([_tf_idf(part, rarity) @ right.T for _, part in rows.blocks()])
+    scores = scores[:, 1:]
     length = np.linalg.norm(scores, axis=1, keepdims=True)
     return np.divide(scores, length, out=np.zeros_like(scores), where=length > 0).astype(np.float32)
+
+
+def _fitted_rows(rows: Rows) -> sp.csr_matrix:
+    """All rows, or every n-th where there are more than `FITTED_CELLS`."""
+    step = -(-rows.shape[0] // FITTED_CELLS)
+    return rows.to_memory() if step == 1 else rows.take(np.arange(0, rows.shape[0], step))
+
+
+def _tf_idf(x: sp.csr_matrix, rarity: Float[np.ndarray, " regions"]) -> sp.csr_matrix:
+    total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+    per_cell = np.divide(SCALE, total, out=np.zeros_like(total), where=total > 0)
+    values = np.log1p(x.data * np.repeat(per_cell, np.diff(x.indptr)) * rarity[x.indices]).astype(np.float32)
+    return sp.csr_matrix((values, x.indices, x.indptr), x.shape)
 
 
 def _truncated_svd(

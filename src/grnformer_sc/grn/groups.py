@@ -7,26 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
+
+from .._core.rows import Rows, as_rows
 
 MIN_ACTIVE = 0.10  # share of a type's cells in which a kept eRegulon is active
 MIN_DETECTED = 0.05  # share of a type's cells in which its TF is detected
 MIN_OPEN_CELLS = 3  # a region is open in at least this many cells of a type ...
 MIN_OPEN_SHARE = 0.01  # ... and in this share of them
+BLOCK_EREGULONS = 32  # whose scores are held in float64 at once
 
 
 def group_shares(
-    x: sp.csr_matrix | Bool[np.ndarray, "cells columns"], codes: Int[np.ndarray, " cells"], n_groups: int
+    x: Rows | sp.csr_matrix, codes: Int[np.ndarray, " cells"], n_groups: int
 ) -> Float[np.ndarray, "groups columns"]:
-    """Share of the cells of each group in which a column is not zero."""
-    positive = sp.csr_matrix(x != 0, dtype=np.float64)
-    return _group_sums(positive, codes, n_groups) / np.maximum(np.bincount(codes, minlength=n_groups), 1)[:, None]
+    """Share of the cells of each group in which a column is not zero, in one pass over blocks of cells."""
+    rows = as_rows(x)
+    count = np.zeros((n_groups, rows.shape[1]))
+    for first, part in rows.blocks():
+        n = part.shape[0]
+        member = sp.csr_matrix((np.ones(n), (codes[first : first + n], np.arange(n))), (n_groups, n))
+        found = member @ sp.csr_matrix((np.ones(part.nnz), part.indices, part.indptr), part.shape)
+        count += found.toarray()
+    return count / _sizes(codes, n_groups)
 
 
-def _group_sums(x: sp.csr_matrix | np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
-    member = sp.csr_matrix((np.ones(codes.size), (codes, np.arange(codes.size))), (n_groups, codes.size))
-    sums = member @ x
-    return sums.toarray() if sp.issparse(sums) else np.asarray(sums)
+def group_means(
+    x: Shaped[np.ndarray, "cells columns"], codes: Int[np.ndarray, " cells"], n_groups: int
+) -> Float[np.ndarray, "groups columns"]:
+    """Mean of every column in each group (0 in an empty group)."""
+    sums = [x[codes == group].sum(axis=0, dtype=np.float64) for group in range(n_groups)]
+    return np.stack(sums) / _sizes(codes, n_groups)
+
+
+def _sizes(codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.maximum(np.bincount(codes, minlength=n_groups), 1)[:, None]
 
 
 def group_table(
@@ -43,11 +58,12 @@ def group_table(
     5 % of them.
     """
     n_groups = len(group_names)
-    active = group_shares(above, codes, n_groups)
-    size = np.maximum(np.bincount(codes, minlength=n_groups), 1)[:, None]
-    mean = _group_sums(auc.astype(np.float64), codes, n_groups) / size
+    active = group_means(above, codes, n_groups)
+    mean = group_means(auc, codes, n_groups)
     kept = (active >= MIN_ACTIVE) & (tf_detected >= MIN_DETECTED)
     n_eregulons = len(eregulon_names)
+    blocks = range(0, n_eregulons, BLOCK_EREGULONS)
+    rss = [specificity(auc[:, a : a + BLOCK_EREGULONS], codes, n_groups) for a in blocks]
     return pd.DataFrame(
         {
             "group": pd.Categorical(np.repeat(list(group_names), n_eregulons), categories=list(group_names)),
@@ -55,7 +71,7 @@ def group_table(
             "kept": kept.ravel(),
             "active_fraction": active.ravel().astype(np.float32),
             "mean_auc": mean.ravel().astype(np.float32),
-            "rss": specificity(auc, codes, n_groups).ravel().astype(np.float32),
+            "rss": np.concatenate(rss, axis=1).ravel().astype(np.float32),
         },
         index=pd.RangeIndex(n_groups * n_eregulons).astype(str),
     )
@@ -89,7 +105,7 @@ def _plogp(p: np.ndarray) -> np.ndarray:
 
 
 def open_regions(
-    counts: sp.csr_matrix, codes: Int[np.ndarray, " cells"], n_groups: int
+    counts: Rows | sp.csr_matrix, codes: Int[np.ndarray, " cells"], n_groups: int
 ) -> Bool[np.ndarray, "groups regions"]:
     """Which regions a group keeps: open in at least max(3 cells, 1 % of the group)."""
     cells = np.rint(group_shares(counts, codes, n_groups) * np.bincount(codes, minlength=n_groups)[:, None])

@@ -6,11 +6,14 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from .._core.rows import Rows, as_rows
+
 FEWEST, MOST = 500, 1500  # metacells of large data
 POOLED = 20  # cells per metacell aimed at
 SMALLEST = 10  # cells per metacell at least
 DEEP = 500  # median counts per cell from which single cells are used as they are
 LEAST = 100  # metacells of small and shallow data
+POOL_BLOCK = 16_384  # cells summed at once
 
 
 def metacell_count(n_cells: int, depth: float) -> int:
@@ -27,9 +30,9 @@ def metacell_count(n_cells: int, depth: float) -> int:
     return max(n_cells // SMALLEST, min(n_cells, LEAST))
 
 
-def median_depth(*matrices: sp.csr_matrix | None) -> float:
+def median_depth(*depths: Float[np.ndarray, " cells"] | None) -> float:
     """Median counts per cell of the sparsest modality."""
-    return min(float(np.median(np.asarray(x.sum(axis=1)))) for x in matrices if x is not None)
+    return min(float(np.median(depth)) for depth in depths if depth is not None)
 
 
 def assign_metacells(
@@ -73,8 +76,13 @@ def _halve(embedding: np.ndarray, cells: np.ndarray, wanted: int) -> list[np.nda
     return [*_halve(embedding, order[:at], left), *_halve(embedding, order[at:], wanted - left)]
 
 
-def pool(x: sp.csr_matrix, metacell: Int[np.ndarray, " cells"]) -> sp.csr_matrix:
-    """Sum the rows of each metacell (one sparse product)."""
-    n_cells, n_metacells = metacell.size, int(metacell.max()) + 1
-    sums = sp.csr_matrix((np.ones(n_cells, dtype=np.float32), (metacell, np.arange(n_cells))), (n_metacells, n_cells))
-    return sp.csr_matrix(sums @ x)
+def pool(x: Rows | sp.csr_matrix, metacell: Int[np.ndarray, " cells"]) -> sp.csr_matrix:
+    """Sum the rows of each metacell (one sparse product per block of cells)."""
+    rows = as_rows(x)
+    n_metacells = int(metacell.max()) + 1
+    total = sp.csr_matrix((n_metacells, rows.shape[1]), dtype=np.float32)
+    for first, part in rows.blocks(POOL_BLOCK):
+        n = part.shape[0]
+        sums = (np.ones(n, dtype=np.float32), (metacell[first : first + n], np.arange(n)))
+        total = total + sp.csr_matrix(sums, (n_metacells, n)) @ part
+    return sp.csr_matrix(total)

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Float32, Int
 
+from .._core.rows import Rows
 from .._core.settings import settings
 from .._core.tables import places_in
 from .aucell import aucell
@@ -23,13 +24,15 @@ from .thresholds import Thresholds, fit_thresholds
 
 @dataclass(frozen=True, slots=True)
 class CellInput:
-    """What is measured in the cells: counts and, where there is ATAC, accessibility."""
+    """What is measured in the cells: counts and, where there is ATAC, accessibility; and their sums per cell."""
 
-    counts: sp.csr_matrix
+    counts: Rows
     genes: pd.Index
     codes: Int[np.ndarray, " cells"]
-    accessibility: sp.csr_matrix | None = None
+    depth: Float[np.ndarray, " cells"]
+    accessibility: Rows | None = None
     regions: pd.Index | None = None
+    fragments: Float[np.ndarray, " cells"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +129,16 @@ def region_activity(
     cells: CellInput, network: Network, *, n_jobs: int
 ) -> tuple[Float32[np.ndarray, "cells eregulons"] | None, Int[np.ndarray, " cells"] | None]:
     """AUC of each eRegulon's regions on accessibility pooled over neighbours in ATAC space, in chunks of cells."""
-    if cells.accessibility is None or cells.regions is None or not (network.eregulons["region_sign"] != 0).any():
-        return None, None
     counts = cells.accessibility
-    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    pools, size = pooling_matrix(depth, lsi_scores(counts), n_jobs=n_jobs)
+    if counts is None or cells.regions is None or cells.fragments is None:
+        return None, None
+    if not (network.eregulons["region_sign"] != 0).any():
+        return None, None
+    pools, size = pooling_matrix(cells.fragments, lsi_scores(counts), n_jobs=n_jobs)
     members = network.region_members(cells.regions)
-    parts = []
-    for a in range(0, counts.shape[0], settings.chunk_cells):
-        pooled = sp.csr_matrix(pools[a : a + settings.chunk_cells] @ counts)
-        parts.append(aucell(pooled, members, n_jobs=n_jobs))
-    return np.concatenate(parts), size
+    chunk = settings.chunk_cells
+    pooled = (counts.weighted(pools[a : a + chunk]) for a in range(0, counts.shape[0], chunk))
+    return np.concatenate([aucell(part, members, n_jobs=n_jobs) for part in pooled]), size
 
 
 def edge_groups(network: Network, kept: Bool[np.ndarray, "groups eregulons"], cells: CellInput) -> sp.csr_matrix:
@@ -167,7 +169,11 @@ def modality_agreement(scores: CellScores) -> Float[np.ndarray, " eregulons"]:
     """Pearson correlation over cells of gene AUC and region AUC per eRegulon (NaN where one is constant)."""
     if scores.region is None:
         return np.full(len(scores.network.eregulons), np.nan)
-    a = scores.gene.auc - scores.gene.auc.mean(axis=0)
-    b = scores.region.auc - scores.region.auc.mean(axis=0)
-    scale = np.sqrt((a**2).sum(axis=0, dtype=np.float64) * (b**2).sum(axis=0, dtype=np.float64))
-    return np.divide((a * b).sum(axis=0, dtype=np.float64), scale, out=np.full(scale.size, np.nan), where=scale > 0)
+    pairs = zip(scores.gene.auc.T, scores.region.auc.T, strict=True)
+    return np.array([_correlation(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs])
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else np.nan

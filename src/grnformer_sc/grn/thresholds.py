@@ -32,7 +32,7 @@ class Thresholds:
 
 
 def fit_thresholds(auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "auto") -> Thresholds:
-    """Fit one threshold per regulon, all regulons in one vectorised EM; nothing is random.
+    """Fit one threshold per regulon by a vectorised EM of `CHUNK_REGULONS` regulons at a time; nothing is random.
 
     A regulon whose AUC is not unimodal (dip test p <= .05) gets the crossing of the two weighted components of a Gaussian
     mixture (`"mixture"`), or the lowest density between them when they do not cross there, or always with
@@ -40,6 +40,11 @@ def fit_thresholds(auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "au
     cell is active (`"constant"`).
     """
     need_one_of(rule, ("auto", "trough"), name="rule")
+    if auc.shape[1] > CHUNK_REGULONS:
+        parts = [
+            fit_thresholds(auc[:, a : a + CHUNK_REGULONS], rule=rule) for a in range(0, auc.shape[1], CHUNK_REGULONS)
+        ]
+        return Thresholds(np.concatenate([p.value for p in parts]), [name for p in parts for name in p.rule])
     x = np.asarray(auc, dtype=np.float64)
     mean, sd = x.mean(axis=0), x.std(axis=0)
     value = mean + 2 * sd
@@ -71,12 +76,8 @@ def fit_mixtures(
 ) -> tuple[Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"], Float[np.ndarray, "two regulons"]]:
     """EM of two Gaussians for every column: weights, means (ascending) and standard deviations.
 
-    Started from the lower and upper part of the column, cut at the middle of its range; columns are fitted in chunks, so
-    that the working memory is a few times one chunk.
+    Started from the lower and upper part of the column, cut at the middle of its range.
     """
-    if x.shape[1] > CHUNK_REGULONS:
-        parts = [fit_mixtures(x[:, a : a + CHUNK_REGULONS]) for a in range(0, x.shape[1], CHUNK_REGULONS)]
-        return tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))  # type: ignore[return-value]
     middle = (x.max(axis=0) + x.min(axis=0)) / 2
     floor = np.maximum(x.std(axis=0) * 1e-3, 1e-9)
     upper = (x > middle).astype(np.float64)

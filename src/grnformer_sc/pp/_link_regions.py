@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._core.checks import fail
 from .._core.genome import need_same_genome, place_genes, positions_from_var
-from .._core.inputs import copy_of, resolve
+from .._core.inputs import copy_of, resolve, table_of
 from .._core.keys import REGION_GENE
 from .._core.logging import step
 from ..grn.region_gene import DECAY, WINDOW, parse_regions, search_space
@@ -96,7 +96,7 @@ def region_pairs(
     rna: AnnData, atac: AnnData, annotation: str | Path | pd.DataFrame | None, *, window: int, decay: float
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Candidate pairs as row numbers of the variables, and counts of what was dropped."""
-    table = positions_from_var(rna.var) if annotation is None else gene_annotation(annotation)
+    table = positions_from_var(table_of(rna.var)) if annotation is None else gene_annotation(annotation)
     if table is None:
         raise fail(
             KeyError, "with ATAC, gene positions are needed.",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .._core.checks import fail, need_key
-from .._core.inputs import as_mudata, find_group, read_counts, resolve
+from .._core.inputs import as_mudata, find_group, open_rows, resolve, table_of
 from .._core.keys import METACELLS
 from .._core.logging import step
 from .._core.params import recipe
+from .._core.rows import Rows, row_sums
 from ..grn.embedding import pca_scores
 from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
 
@@ -77,9 +77,10 @@ def metacells(
     """
     rna_data, atac_data = resolve(data, rna, atac)
     groups = find_group(data, rna_data, atac_data, groupby)
-    counts = read_counts(rna_data, layer, what="RNA counts")
-    access = None if atac_data is None else read_counts(atac_data, atac_layer, what="ATAC counts", option="atac_layer")
-    wanted = metacell_count(rna_data.n_obs, median_depth(counts, access)) if n_metacells is None else n_metacells
+    counts = open_rows(rna_data, layer, what="RNA counts")
+    access = None if atac_data is None else open_rows(atac_data, atac_layer, what="ATAC counts", option="atac_layer")
+    depths = [row_sums(rows) for rows in (counts, access) if rows is not None]
+    wanted = metacell_count(rna_data.n_obs, median_depth(*depths)) if n_metacells is None else n_metacells
     if not 1 <= wanted <= rna_data.n_obs:
         raise fail(
             ValueError, "n_metacells lies between 1 and the number of cells.", f"{wanted} for {rna_data.n_obs} cells.",
@@ -109,7 +110,7 @@ def metacells(
     return as_mudata({rna: pooled, atac: second})
 
 
-def _pooled(adata: AnnData, counts: sp.csr_matrix, assigned: np.ndarray, groups: pd.Series, name: str) -> AnnData:
+def _pooled(adata: AnnData, counts: Rows, assigned: np.ndarray, groups: pd.Series, name: str) -> AnnData:
     from anndata import AnnData
 
     first = np.unique(assigned, return_index=True)[1]
@@ -117,4 +118,4 @@ def _pooled(adata: AnnData, counts: sp.csr_matrix, assigned: np.ndarray, groups:
         {name: groups.to_numpy()[first], "n_cells": np.bincount(assigned)},
         index=[f"metacell{i}" for i in range(first.size)],
     )
-    return AnnData(X=pool(counts, assigned), obs=obs, var=adata.var.copy())
+    return AnnData(X=pool(counts, assigned), obs=obs, var=table_of(adata.var).copy())

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._core.checks import fail, listing, need_finite_nonnegative, need_unique
-from .._core.inputs import read_matrix
+from .._core.checks import fail, listing
+from .._core.inputs import open_rows
 from .._core.logging import step
 from .._core.rng import RngLike, as_root, seed_for
 from .._core.settings import resolve_jobs
@@ -48,7 +48,7 @@ def aucell(
     Parameters
     ----------
     adata
-        Cells; non-negative values.
+        Cells; non-negative values, in memory, backed, zarr or dask: read in blocks of `grs.settings.chunk_cells` rows.
     net
         Table with `source` and `target` (decoupler's format; `weight` is used by `norm="pyscenic"`), or a mapping from
         set names to genes.
@@ -93,9 +93,7 @@ def aucell(
     (60, 1)
     """
     adata = adata.copy() if copy else adata
-    need_unique(adata.var_names, what="feature names (var_names)")
-    x = read_matrix(adata, layer, what="adata")
-    need_finite_nonnegative(x, what="expression")
+    x = open_rows(adata, layer, what="expression", counts=False)
     names, members, n_missing = _members(net, adata.var_names, min_targets, weighted=norm == "pyscenic")
     with step(logger, "aucell") as facts:
         seed = seed_for(as_root(rng), "aucell")

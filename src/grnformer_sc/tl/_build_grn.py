@@ -209,7 +209,7 @@ def _gather(
 def _pooled(read: _Read) -> Pools:
     """Sum the cells of metacells and normalise; the only dense matrix is metacells x genes."""
     cells = read.cells
-    n_metacells = metacell_count(cells.counts.shape[0], median_depth(cells.counts, cells.accessibility))
+    n_metacells = metacell_count(cells.counts.shape[0], median_depth(cells.depth, cells.fragments))
     assigned = assign_metacells(pca_scores(cells.counts)[0], cells.codes, n_metacells=n_metacells)
     logger.info("metacells: %d cells -> %d", assigned.size, assigned.max() + 1)
     expression = log_normalise(pool(cells.counts, assigned)).toarray()

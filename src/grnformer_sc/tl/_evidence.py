@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, listing
+from .._core.inputs import table_of
 from .._core.keys import MOTIFS
 from ..grn.infer import Evidence
 from ..priors import prior_network, tf_names
@@ -48,7 +49,7 @@ def read_evidence(
 
 def _tf_index(rna: AnnData, tfs: Any) -> pd.Index:
     if isinstance(tfs, str) and tfs in rna.var:
-        return pd.Index(sorted(rna.var_names[rna.var[tfs].to_numpy(dtype=bool)]))
+        return pd.Index(sorted(rna.var_names[table_of(rna.var)[tfs].to_numpy(dtype=bool)]))
     if isinstance(tfs, str) and not Path(tfs).exists():
         raise fail(
             KeyError, f"tfs={tfs!r} is neither a column of rna.var nor a file.", f"columns {listing(rna.var.columns)}.",

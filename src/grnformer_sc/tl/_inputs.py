@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from .._core.checks import need_nonempty_rows
-from .._core.inputs import read_counts
+from .._core.inputs import open_rows
+from .._core.rows import row_sums
 from ..grn.region_gene import parse_regions
 from ..grn.score import CellInput
 
@@ -29,15 +31,20 @@ def ordered_cells(
     All arithmetic is done in this order, so results do not depend on the order of the user's variables. Returns the order
     of the genes and of the regions as well.
     """
-    counts = read_counts(rna, layer, what="RNA counts")
-    need_nonempty_rows(counts, rna.obs_names, what="RNA")
+    counts = open_rows(rna, layer, what="RNA counts")
+    depth = row_sums(counts)
+    need_nonempty_rows(depth, rna.obs_names, what="RNA")
     by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
     genes = rna.var_names[by_name]
     if atac is None:
-        return CellInput(counts[:, by_name], genes, codes), by_name, np.empty(0, dtype=int)
-    access = read_counts(atac, atac_layer, what="ATAC counts", option="atac_layer")
-    need_nonempty_rows(access, atac.obs_names, what="ATAC")
+        return CellInput(replace(counts, columns=by_name), genes, codes, depth), by_name, np.empty(0, dtype=int)
+    access = open_rows(atac, atac_layer, what="ATAC counts", option="atac_layer")
+    fragments = row_sums(access)
+    need_nonempty_rows(fragments, atac.obs_names, what="ATAC")
     place = parse_regions(atac.var_names)
     by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
-    cells = CellInput(counts[:, by_name], genes, codes, access[:, by_place], atac.var_names[by_place])
+    cells = CellInput(
+        replace(counts, columns=by_name), genes, codes, depth, replace(access, columns=by_place),
+        atac.var_names[by_place], fragments,
+    )  # fmt: skip
     return cells, by_name, by_place
