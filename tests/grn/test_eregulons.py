@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grnformer_sc.grn._kernels.basc import step_threshold
 from grnformer_sc.grn.eregulons import (
     EregulonSettings,
     Links,
@@ -60,6 +63,43 @@ def test_threshold_rules_equal_pandas_per_target():
         np.testing.assert_array_equal(mask, grouped.rank(ascending=False) <= n)
 
 
+def slow_basc(u: np.ndarray) -> float:
+    """BASC A by trying every step function (the best of each number of breaks, found by enumeration)."""
+    n = u.size
+    error = [((u - (u[p] + u[p + 1]) / 2) ** 2).sum() for p in range(n - 1)]
+    strongest = []
+    for j in range(1, n - 1):
+        cuts = list(combinations(range(n - 1), j))
+        parts = [np.split(u, np.add(cut, 1)) for cut in cuts]
+        best = int(np.argmin([sum(((p - p.mean()) ** 2).sum() for p in steps) for steps in parts]))
+        jump = np.diff([p.mean() for p in parts[best]])
+        strongest.append(cuts[best][int(np.argmax([h / error[p] for h, p in zip(jump, cuts[best], strict=True)]))])
+    middle = int(np.median(strongest))
+    return (u[middle] + u[middle + 1]) / 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(3, 9))
+def test_basc_equals_an_exhaustive_search(seed, n):
+    u = np.sort(np.random.default_rng(seed).gamma(1, 1, n))
+    assert step_threshold(u) == pytest.approx(slow_basc(u), rel=1e-12)
+
+
+def test_basc_finds_the_gap_and_keeps_one_or_two_links():
+    score = np.r_[np.linspace(0, 0.1, 20), 0.8, 0.9, [0.5], [0.1, 0.9]]
+    links = Links(np.arange(score.size), np.repeat([0, 1, 2], [22, 1, 2]), score)
+    mask = next(iter(binarise(links, EregulonSettings(quantiles=(), top=(), basc=True))))
+    assert np.flatnonzero(mask).tolist() == [20, 21, 22, 23, 24]
+
+
+def test_basc_of_scenicplus_looks_at_the_weakest_hundred_only():
+    score = np.r_[np.linspace(0, 0.1, 99), 1.0, np.linspace(5, 6, 10)]
+    links = Links(np.arange(score.size), np.zeros(score.size, dtype=int), score)
+    rules = {basc: EregulonSettings(quantiles=(), top=(), basc=basc) for basc in (True, "scenicplus")}
+    kept = {basc: np.flatnonzero(next(iter(binarise(links, rule)))).tolist() for basc, rule in rules.items()}
+    assert kept == {True: list(range(100, 110)), "scenicplus": [99]}
+
+
 def test_support_counts_the_rules_that_agree():
     links = Links(np.arange(30), np.zeros(30, dtype=int), np.linspace(0, 1, 30))
     assert supported_links(links, EregulonSettings(min_support=6)).sum() == 2  # above the 95 % quantile
@@ -102,44 +142,3 @@ def test_correlation_regulons_keep_strong_tfs_of_each_gene_by_sign():
 def test_no_links_give_no_triplets():
     made = correlation_regulons(np.zeros((3, 9)), np.zeros((3, 9)), EregulonSettings())
     assert made.tf.size == 0
-
-
-@pytest.mark.golden
-def test_modules_equal_those_of_scenicplus_without_its_random_filter(golden_dir):
-    """All triplets of the six rules that are not BASC, with their number of supporting rules."""
-    folder = golden_dir / "scenicplus"
-    planted = np.load(folder / "planted_input.npz")
-    region_gene, tf_gene = np.load(folder / "planted_region_to_gene.npz"), np.load(folder / "planted_tf_to_gene.npz")
-    genes, regions = pd.Index(planted["gene_names"]), pd.Index(planted["region_names"])
-    n_tfs = int(planted["n_tf"])
-    motifs = np.unpackbits(planted["motif"], axis=0, count=int(planted["motif_shape"][0])).astype(bool)
-    gene = genes.get_indexer(region_gene["gene_names"][region_gene["gene"]])
-    region = regions.get_indexer(region_gene["region_names"][region_gene["region"]])
-    order = np.argsort(gene, kind="stable")
-    importance, rho = np.zeros((n_tfs, genes.size)), np.zeros((n_tfs, genes.size))
-    importance[tf_gene["tf"], tf_gene["gene"]] = tf_gene["importance"]
-    rho[tf_gene["tf"], tf_gene["gene"]] = tf_gene["rho_pearson"]
-    made = motif_eregulons(
-        Links(region[order], gene[order], region_gene["importance"][order]), region_gene["rho_spearman"][order],
-        sp.csr_matrix(motifs), importance, rho, EregulonSettings(min_support=1, closed=True),
-    )  # fmt: skip
-    word = {1: "+", -1: "-"}
-    ours = {
-        (genes[t], regions[r], genes[g], word[s], word[q]): n
-        for t, r, g, s, q, n in zip(
-            made.tf, made.region, made.gene, made.sign, made.region_sign, made.support, strict=True
-        )
-    }
-    stored = pd.read_csv(folder / "planted_cli_nofilter_eregulons.csv.gz")
-    rules = stored["thresholds"].str.split("|").map(lambda names: sum(not n.startswith("BASC") for n in names))
-    theirs = dict(
-        zip(
-            stored[["TF", "region", "gene", "tf2g_sign", "r2g_sign"]].itertuples(index=False, name=None),
-            rules,
-            strict=True,
-        )
-    )
-    theirs = {triplet: n for triplet, n in theirs.items() if n}
-    assert set(ours) == set(theirs)
-    differ = sum(ours[triplet] != n for triplet, n in theirs.items())
-    assert differ <= 0.001 * len(theirs)  # links exactly on a quantile

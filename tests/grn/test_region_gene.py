@@ -33,11 +33,11 @@ def brute_force(genes: pd.DataFrame, regions: pd.DataFrame, window: int, anchor:
     for g, gene in enumerate(genes.itertuples()):
         tss = gene.start if gene.strand == "+" else gene.end
         for r, region in enumerate(regions.itertuples()):
-            middle = (region.start + region.end) // 2
+            middle = round((region.start + region.end) / 2)
             inside = gene.start <= middle <= gene.end
             near = abs(middle - tss) <= window
             if anchor == "body":
-                near = gene.start - window <= middle <= gene.end + window
+                inside, near = False, region.start < gene.end + window and region.end > gene.start - window
             if region.chrom == gene.chrom and (inside or near):
                 found.add((g, r))
     return found

@@ -344,3 +344,38 @@ def test_a_mudata_survives_the_disk(built, tmp_path, suffix):
             built.write_zarr(path)
             back = mudata.read_zarr(path)
     assert_same_network(back["rna"], built["rna"])
+
+
+class TestPresets:
+    def test_scenicplus_is_permissive_and_signed(self, toy, built):
+        grs.tl.build_grn(toy, groupby="cell_type", preset="scenicplus", key_added="scenicplus")
+        uns = toy["rna"].uns["scenicplus"]
+        assert set(uns["edges"]["region_sign"]) == {-1, 1}
+        assert uns["edges"]["support"].min() == 1
+        assert len(uns["edges"]) > len(built["rna"].uns["grn"]["edges"])
+        assert uns["params"]["window"] == 150_000
+        assert uns["params"]["norm"] == "pyscenic"
+        itself = uns["edges"]["tf"].astype(str) == uns["edges"]["gene"].astype(str)
+        assert itself.any()
+        again = toy["rna"].copy()
+        grs.tl.cell_grn(again, key_added="scenicplus")
+        np.testing.assert_array_equal(again.obsm["scenicplus_auc"], toy["rna"].obsm["scenicplus_auc"])
+
+    def test_a_setting_of_a_preset_can_be_changed(self, toy, built):
+        grs.tl.build_grn(toy, groupby="cell_type", basc=True, norm="pyscenic")
+        links = ["tf", "region", "gene", "sign"]
+        before, after = (m["rna"].uns["grn"]["edges"].astype(dict.fromkeys(links[:3], str)) for m in (built, toy))
+        both = before.merge(after, on=links, suffixes=("", "_with_basc"))
+        assert len(both) == len(before) < len(after)
+        assert (both["support_with_basc"] >= both["support"]).all()
+        near = toy.copy()
+        grs.tl.build_grn(near, groupby="cell_type", window=50_000)
+        assert near["rna"].uns["grn"]["params"]["window"] == 50_000
+        assert not near["rna"].uns["grn"]["edges"].equals(built["rna"].uns["grn"]["edges"])
+
+    @pytest.mark.parametrize(
+        ("option", "text"), [({"preset": "x"}, "preset"), ({"basc": "x"}, "basc"), ({"norm": "x"}, "norm")]
+    )
+    def test_unknown_settings_are_named(self, toy, option, text):
+        with pytest.raises(ValueError, match=f"{text} must be one of"):
+            grs.tl.build_grn(toy, **option)

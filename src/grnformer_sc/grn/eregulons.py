@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
+from ._kernels.basc import basc_masks
 from ._kernels.leading_edge import leading_edges
+
+Basc = bool | Literal["scenicplus"]
+LOWEST_OF_SCENICPLUS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +24,8 @@ class EregulonSettings:
 
     `quantiles` and `top` binarise the region -> gene links of each gene (of the TF -> gene links, where regions play no
     part); `min_support` is the number of binarisations that must agree on a link. `closed` keeps regions whose opening
-    goes with less expression as well.
+    goes with less expression as well. `basc` adds BASC A (Hopfensitz et al. 2012) as one more rule; `"scenicplus"` looks
+    at the 100 weakest links of a gene only, as that program does.
     """
 
     quantiles: tuple[float, ...] = (0.85, 0.90, 0.95)
@@ -28,6 +34,7 @@ class EregulonSettings:
     min_targets: int = 10
     min_support: int = 2
     closed: bool = False
+    basc: Basc = False
 
     @property
     def region_signs(self) -> tuple[int, ...]:
@@ -53,16 +60,20 @@ def binarise(links: Links, settings: EregulonSettings) -> Iterator[Bool[np.ndarr
     order = np.lexsort((-links.score, links.target))
     rank = np.empty(links.target.size, dtype=np.int64)
     rank[order] = np.arange(links.target.size) - np.repeat(start, count)
-    ascending = links.score[order[::-1]][::-1]  # descending scores inside each target
+    descending, last = links.score[order], np.cumsum(count) - 1
     for q in settings.quantiles:
-        position = (count - 1) * (1 - q)
+        position = (count - 1) * q
         low = np.floor(position).astype(int)
-        high = np.minimum(low + 1, count - 1)
-        share = position - low
-        cut = ascending[start + low] * (1 - share) + ascending[start + high] * share
+        below, above = descending[last - low], descending[last - np.minimum(low + 1, count - 1)]
+        cut = below + (above - below) * (position - low)
         yield links.score > np.repeat(cut, count)
     for n in settings.top:
         yield rank < n
+    if settings.basc:
+        keep = np.zeros(links.target.size, dtype=bool)
+        lowest = LOWEST_OF_SCENICPLUS if settings.basc == "scenicplus" else 0
+        basc_masks(np.r_[start, links.target.size], links.score, lowest, keep)
+        yield keep
 
 
 def supported_links(links: Links, settings: EregulonSettings) -> Bool[np.ndarray, " links"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,13 @@ from scipy.stats import rankdata
 
 from .._core.rng import seeds_for
 from .._core.tables import edge_table, eregulon_name, places_in
+from .aucell import Norm
 from .boosting import REGION_GENE, TF_GENE, BoostSettings
 from .eregulons import EregulonSettings, Links, Modules, correlation_regulons, motif_eregulons, supported_links
-from .region_gene import score_pairs
+from .region_gene import DECAY, WINDOW, Anchor, score_pairs
 from .tf_gene import TfGeneLinks, tf_gene_links
+
+SELF_MARGIN = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,35 @@ class Pools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferSettings:
-    """Settings of all stages; the defaults are the `default` preset."""
+    """Settings of all stages; the defaults are the `default` preset.
+
+    `window`, `anchor` and `decay` define the search space. With `contact` region -> gene links are ranked by importance x
+    |rho| x distance weight, else by importance alone. With `self_links` every TF is its own best target. `norm` is what
+    AUCell divides by.
+    """
 
     eregulons: EregulonSettings = field(default_factory=EregulonSettings)
     region_gene: BoostSettings = REGION_GENE
     tf_gene: BoostSettings = TF_GENE
+    window: int = WINDOW
+    anchor: Anchor = "tss"
+    decay: float = DECAY
+    contact: bool = True
+    self_links: bool = False
+    norm: Norm = "decoupler"
 
 
-PRESETS = {"default": InferSettings()}
+PRESETS = {
+    "default": InferSettings(),
+    "scenicplus": InferSettings(
+        eregulons=EregulonSettings(min_support=1, closed=True, basc="scenicplus"),
+        window=150_000,
+        anchor="body",
+        contact=False,
+        self_links=True,
+        norm="pyscenic",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +92,23 @@ def infer_edges(pools: Pools, evidence: Evidence, settings: InferSettings, *, ro
             pools.expression, pools.accessibility, pools.pairs["gene"].to_numpy(), pools.pairs["region"].to_numpy(),
             seeds, settings=settings.region_gene, n_jobs=n_jobs,
         )  # fmt: skip
-        score = importance * np.abs(rho) * pools.pairs["weight"].to_numpy()
+        score = importance * np.abs(rho) * pools.pairs["weight"].to_numpy() if settings.contact else importance
         links = pools.pairs.assign(importance=importance, rho=rho, score=score)
     seeds = seeds_for(root, "tf_gene", pools.genes)
     tf_gene = tf_gene_links(pools.expression, pools.tfs, seeds, settings=settings.tf_gene, n_jobs=n_jobs)
+    if settings.self_links:
+        tf_gene = with_self_links(tf_gene, pools.tfs)
     modules = join_links(links, tf_gene, evidence, settings.eregulons)
     return Inferred(lay_out(modules, links, tf_gene, pools, evidence), links, tf_gene)
+
+
+def with_self_links(links: TfGeneLinks, tfs: Int[np.ndarray, " tfs"]) -> TfGeneLinks:
+    """Make every TF its own best target, a little above the others (SCENIC+)."""
+    importance, rho = links.importance.copy(), links.rho.copy()
+    row = np.arange(tfs.size)
+    importance[row, tfs] = links.importance.max(axis=1, initial=0) + SELF_MARGIN
+    rho[row, tfs] = 1
+    return replace(links, importance=importance, rho=rho)
 
 
 def join_links(

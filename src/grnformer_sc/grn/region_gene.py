@@ -15,6 +15,7 @@ from ._kernels.boosting import quantile_bins
 from .boosting import BoostSettings, blocks_of, boost_block, run_blocks
 from .spearman import spearman_pairs
 
+Anchor = Literal["tss", "body"]
 WINDOW = 500_000  # bp: CRISPRi screens lose 4-8 % of true links beyond it, 13-25 % beyond 150 kb
 DECAY = 0.87  # contact probability falls as distance ** -0.87
 NEAREST = 5_000  # bp below which distance carries no information
@@ -50,13 +51,13 @@ def search_space(
     regions: pd.DataFrame,
     *,
     window: int = WINDOW,
-    anchor: Literal["tss", "body"] = "tss",
+    anchor: Anchor = "tss",
     decay: float = DECAY,
 ) -> pd.DataFrame:
     """Find the candidate regions of every gene by two binary searches per gene.
 
     A region (its midpoint) is a candidate when it lies within `window` of the TSS or inside the gene body; with
-    `anchor="body"` within `window` of the gene body (the SCENIC+ rule).
+    `anchor="body"` any region that touches the gene body widened by `window` (the SCENIC+ rule).
 
     Parameters
     ----------
@@ -76,38 +77,41 @@ def search_space(
     One row per pair, sorted by gene and region position: `gene` and `region` (row numbers), `distance` (bp, negative
     upstream, 0 inside the body with `anchor="body"`), `weight`.
     """
-    middle = (regions["start"].to_numpy() + regions["end"].to_numpy()) // 2
+    left, right = regions["start"].to_numpy(), regions["end"].to_numpy()
+    middle = np.rint((left + right) / 2).astype(np.int64)
     forward = genes["strand"].to_numpy() != "-"
     start, end = genes["start"].to_numpy(), genes["end"].to_numpy()
     tss = np.where(forward, start, end)
-    low, high = (
-        (start - window, end + window)
+    widest = int((right - left).max(initial=0))
+    low, high, place = (
+        (start - window - widest, end + window - 1, left)
         if anchor == "body"
-        else (np.minimum(tss - window, start), np.maximum(tss + window, end))
+        else (np.minimum(tss - window, start), np.maximum(tss + window, end), middle)
     )
     gene_parts, region_parts = [], []
     gene_chrom, region_chrom = genes["chrom"].to_numpy(), regions["chrom"].to_numpy()
     for chrom in np.unique(gene_chrom[gene_chrom != ""]):
         of_chrom = np.flatnonzero(region_chrom == chrom)
-        of_chrom = of_chrom[np.argsort(middle[of_chrom], kind="stable")]
+        of_chrom = of_chrom[np.argsort(place[of_chrom], kind="stable")]
         wanted = np.flatnonzero(gene_chrom == chrom)
-        first = np.searchsorted(middle[of_chrom], low[wanted], side="left")
-        count = np.searchsorted(middle[of_chrom], high[wanted], side="right") - first
+        first = np.searchsorted(place[of_chrom], low[wanted], side="left")
+        count = np.searchsorted(place[of_chrom], high[wanted], side="right") - first
         gene_parts.append(np.repeat(wanted, count))
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         region_parts.append(of_chrom[np.repeat(first, count) + within])
     gene = np.concatenate([np.empty(0, int), *gene_parts])
     region = np.concatenate([np.empty(0, int), *region_parts])
-    at = middle[region]
     if anchor == "body":
-        right, left = np.maximum(at - end[gene], 0), np.maximum(start[gene] - at, 0)
-        offset = right - left
+        touches = right[region] > start[gene] - window
+        gene, region = gene[touches], region[touches]
+        at = middle[region]
+        offset = np.maximum(at - end[gene], 0) - np.maximum(start[gene] - at, 0)
     else:
-        offset = at - tss[gene]
+        offset = middle[region] - tss[gene]
     distance = np.where(forward[gene], offset, -offset)
     weight = (np.maximum(np.abs(distance), NEAREST) / NEAREST) ** -decay
     pairs = pd.DataFrame({"gene": gene, "region": region, "distance": distance, "weight": weight.astype(np.float32)})
-    order = np.lexsort((region, at, gene))
+    order = np.lexsort((region, middle[region], gene))
     return pairs.iloc[order].reset_index(drop=True)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from .._core.rows import Rows
 from .._core.settings import settings
 from .._core.tables import places_in
-from .aucell import aucell
+from .aucell import Norm, aucell
 from .embedding import lsi_scores
 from .groups import group_shares, group_table, open_regions
 from .network import Network
@@ -73,19 +73,21 @@ def eregulon_table(edges: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str], *, n_jobs: int) -> CellScores:
+def fit_cells(
+    cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str], *, norm: Norm = "decoupler", n_jobs: int
+) -> CellScores:
     """Score the cells a network was made from: fit thresholds, decide what each type keeps, set the bits."""
     eregulons = eregulon_table(edges)
     bare = Network(
         edges, eregulons, pd.DataFrame(), sp.csr_matrix((len(edges), len(group_names)), dtype=bool), tuple(group_names)
     )
-    auc = aucell(cells.counts, bare.gene_members(cells.genes), n_jobs=n_jobs)
+    auc = aucell(cells.counts, bare.gene_members(cells.genes), norm=norm, n_jobs=n_jobs)
     fitted = fit_thresholds(auc)
     eregulons = with_thresholds(eregulons, fitted)
     above = auc > fitted.value
     detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
     groups = group_table(auc, above, detected, cells.codes, group_names, list(eregulons["name"]))
-    region_auc, pool_size = region_activity(cells, bare, n_jobs=n_jobs)
+    region_auc, pool_size = region_activity(cells, bare, norm=norm, n_jobs=n_jobs)
     if region_auc is not None:
         eregulons = with_thresholds(eregulons, fit_thresholds(region_auc), suffix="_region")
     network = replace(bare, eregulons=eregulons, groups=groups)
@@ -93,12 +95,12 @@ def fit_cells(cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str],
     return assemble(network, cells, auc, region_auc, pool_size)
 
 
-def apply_network(cells: CellInput, network: Network, *, n_jobs: int) -> CellScores:
+def apply_network(cells: CellInput, network: Network, *, norm: Norm = "decoupler", n_jobs: int) -> CellScores:
     """Score new cells with a frozen network: its thresholds, types and edges; gene bits depend on the cell alone."""
-    auc = aucell(cells.counts, network.gene_members(cells.genes), n_jobs=n_jobs)
+    auc = aucell(cells.counts, network.gene_members(cells.genes), norm=norm, n_jobs=n_jobs)
     region_auc, pool_size = None, None
     if "threshold_region" in network.eregulons:
-        region_auc, pool_size = region_activity(cells, network, n_jobs=n_jobs)
+        region_auc, pool_size = region_activity(cells, network, norm=norm, n_jobs=n_jobs)
     return assemble(network, cells, auc, region_auc, pool_size)
 
 
@@ -126,7 +128,7 @@ def with_thresholds(eregulons: pd.DataFrame, fitted: Thresholds, *, suffix: str 
 
 
 def region_activity(
-    cells: CellInput, network: Network, *, n_jobs: int
+    cells: CellInput, network: Network, *, norm: Norm, n_jobs: int
 ) -> tuple[Float32[np.ndarray, "cells eregulons"] | None, Int[np.ndarray, " cells"] | None]:
     """AUC of each eRegulon's regions on accessibility pooled over neighbours in ATAC space, in chunks of cells."""
     counts = cells.accessibility
@@ -138,7 +140,7 @@ def region_activity(
     members = network.region_members(cells.regions)
     chunk = settings.chunk_cells
     pooled = (counts.weighted(pools[a : a + chunk]) for a in range(0, counts.shape[0], chunk))
-    return np.concatenate([aucell(part, members, n_jobs=n_jobs) for part in pooled]), size
+    return np.concatenate([aucell(part, members, norm=norm, n_jobs=n_jobs) for part in pooled]), size
 
 
 def edge_groups(network: Network, kept: Bool[np.ndarray, "groups eregulons"], cells: CellInput) -> sp.csr_matrix:

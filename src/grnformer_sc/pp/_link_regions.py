@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._core.checks import fail
+from .._core.checks import fail, need_one_of
 from .._core.genome import need_same_genome, place_genes, positions_from_var
 from .._core.inputs import copy_of, resolve, table_of
 from .._core.keys import REGION_GENE
 from .._core.logging import step
-from ..grn.region_gene import DECAY, WINDOW, parse_regions, search_space
+from ..grn.region_gene import DECAY, WINDOW, Anchor, parse_regions, search_space
 from ..priors import gene_annotation
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def link_regions(
     *,
     window: int = WINDOW,
     decay: float = DECAY,
+    anchor: Anchor = "tss",
     rna: str = "rna",
     atac: str = "atac",
     copy: bool = False,
@@ -48,6 +49,8 @@ def link_regions(
         Largest distance from the TSS in bp.
     decay
         Exponent of the distance weight.
+    anchor
+        `"tss"`, or `"body"`: every region that touches the gene body widened by `window` (SCENIC+, with 150,000).
     rna, atac
         Names of the modalities.
     copy
@@ -78,12 +81,13 @@ def link_regions(
     >>> list(mdata["atac"].uns["region_gene"].columns)
     ['gene', 'region', 'distance', 'weight']
     """
+    need_one_of(anchor, ("tss", "body"), name="anchor")
     data = copy_of(data) if copy else data
     rna_data, atac_data = resolve(data, rna, atac)
     if atac_data is None:
         raise fail(KeyError, f"link_regions needs the modality {atac!r}.", "RNA only.", "pass a MuData with ATAC.")
     with step(logger, "search space") as facts:
-        pairs, _ = region_pairs(rna_data, atac_data, annotation, window=window, decay=decay)
+        pairs, _ = region_pairs(rna_data, atac_data, annotation, window=window, decay=decay, anchor=anchor)
         facts.append(f"{len(pairs)} pairs of {pairs['gene'].nunique()} genes and {pairs['region'].nunique()} regions")
     target = data.mod[atac] if hasattr(data, "mod") else data[1]
     names = pairs.assign(gene=rna_data.var_names[pairs["gene"]], region=atac_data.var_names[pairs["region"]])
@@ -93,7 +97,13 @@ def link_regions(
 
 
 def region_pairs(
-    rna: AnnData, atac: AnnData, annotation: str | Path | pd.DataFrame | None, *, window: int, decay: float
+    rna: AnnData,
+    atac: AnnData,
+    annotation: str | Path | pd.DataFrame | None,
+    *,
+    window: int,
+    decay: float,
+    anchor: Anchor,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Candidate pairs as row numbers of the variables, and counts of what was dropped."""
     table = positions_from_var(table_of(rna.var)) if annotation is None else gene_annotation(annotation)
@@ -105,7 +115,7 @@ def region_pairs(
         )  # fmt: skip
     genes, n_unknown = place_genes(rna.var_names, table)
     regions = parse_regions(atac.var_names)
-    pairs = search_space(genes, regions, window=window, decay=decay)
+    pairs = search_space(genes, regions, window=window, decay=decay, anchor=anchor)
     need_same_genome(pairs, genes, regions)
     n_far = atac.n_vars - pairs["region"].nunique()
     return pairs, {"genes_without_position": n_unknown, "regions_far_from_genes": int(n_far)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from .._core.params import recipe
 from .._core.results import Results
 from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
+from ..grn.aucell import Norm
 from ..grn.embedding import log_normalise, pca_scores
-from ..grn.infer import PRESETS, Evidence, Inferred, Pools, infer_edges, weight_matrix
+from ..grn.eregulons import Basc
+from ..grn.infer import PRESETS, Evidence, Inferred, InferSettings, Pools, infer_edges, weight_matrix
 from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
-from ..grn.region_gene import DECAY, WINDOW
 from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
 from ..pp._link_regions import region_pairs
 from ._evidence import read_evidence
@@ -52,7 +53,9 @@ def build_grn(
     layer: str | None = None,
     atac_layer: str | None = None,
     barcodes: Barcodes = "exact",
-    window: int = WINDOW,
+    window: int | None = None,
+    basc: Basc | None = None,
+    norm: Norm | None = None,
     key_added: str | None = None,
     rng: RngLike = 0,
     n_jobs: int | None = None,
@@ -83,7 +86,9 @@ def build_grn(
         TF names: list, file with one per line, or a boolean column of `rna.var`. By default the TFs of the motifs or
         prior, else those that `grs.priors.tf_names` recognises by their gene family.
     preset
-        Named set of thresholds; `"default"` asks that two of six binarisations agree on a link.
+        Named set of settings. `"default"` asks that two of six binarisations agree on a link. `"scenicplus"` follows that
+        program: regions within 150 kb of the gene body, links ranked by importance alone, its seven binarisations of
+        which one suffices, regions of both signs, every TF its own target, AUCell as in pySCENIC.
     rna, atac
         Names of the modalities.
     layer, atac_layer
@@ -91,7 +96,12 @@ def build_grn(
     barcodes
         `"exact"` asks for equal barcodes in both modalities, `"stem"` pairs them by their nucleotides alone.
     window
-        Largest distance of a region from the TSS in bp.
+        Largest distance of a region from the TSS in bp; by default that of the preset (500,000).
+    basc
+        Whether BASC A is one of the binarisations; `"scenicplus"` with its cut to the 100 weakest links of a gene. By
+        default that of the preset (`False`).
+    norm
+        What AUCell divides by, `"decoupler"` or `"pyscenic"`; by default that of the preset (`"decoupler"`).
     key_added
         Base name of the slots; by default `"grn"`, or `"grn_<method>"` for another method.
     rng
@@ -134,7 +144,7 @@ def build_grn(
     200
     """
     need_one_of(method, METHODS, name="method")
-    need_one_of(preset, tuple(PRESETS), name="preset")
+    settings = _settings(preset, window=window, basc=basc, norm=norm)
     keys = GrnKeys.for_method(method, key_added)
     jobs, root = resolve_jobs(n_jobs), as_root(rng)
     if copy:
@@ -143,24 +153,41 @@ def build_grn(
     read = _gather(
         rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
         read_evidence(rna_data, atac_data, tfs, motifs, prior),
-        layer=layer, atac_layer=atac_layer, annotation=annotation, window=window,
+        layer=layer, atac_layer=atac_layer, annotation=annotation, settings=settings,
     )  # fmt: skip
     with step(logger, "build_grn: links") as facts:
-        found = infer_edges(_pooled(read), read.evidence, PRESETS[preset], root=root, n_jobs=jobs)
+        found = infer_edges(_pooled(read), read.evidence, settings, root=root, n_jobs=jobs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
-    _need_edges(found, read, PRESETS[preset].eregulons.rho)
+    _need_edges(found, read, settings.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
-        scores = fit_cells(read.cells, found.edges, list(read.groups.cat.categories), n_jobs=jobs)
+        names = list(read.groups.cat.categories)
+        scores = fit_cells(read.cells, found.edges, names, norm=settings.norm, n_jobs=jobs)
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{scores.graph.n_empty} cells without an edge")
     params = {
-        "method": method, "groupby": groupby, "preset": preset, "window": window, "rng_root": f"{root:032x}",
+        "method": method, "groupby": groupby, "preset": preset, "window": settings.window, "basc": settings.eregulons.basc,
+        "norm": settings.norm, "rng_root": f"{root:032x}",
         "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
     }  # fmt: skip
     inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
     record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
     _collect(scores, keys, read, record).write(read.rna)
     return data if copy else None
+
+
+def _settings(preset: str, *, window: int | None, basc: Basc | None, norm: Norm | None) -> InferSettings:
+    """Take the settings of the preset, with what the caller wants otherwise."""
+    need_one_of(preset, tuple(PRESETS), name="preset")
+    chosen = PRESETS[preset]
+    if window is not None:
+        chosen = replace(chosen, window=window)
+    if basc is not None:
+        need_one_of(basc, (True, False, "scenicplus"), name="basc")
+        chosen = replace(chosen, eregulons=replace(chosen.eregulons, basc=basc))
+    if norm is not None:
+        need_one_of(norm, ("decoupler", "pyscenic"), name="norm")
+        chosen = replace(chosen, norm=norm)
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +212,7 @@ def _gather(
     layer: str | None,
     atac_layer: str | None,
     annotation: str | Path | pd.DataFrame | None,
-    window: int,
+    settings: InferSettings,
 ) -> _Read:
     """Bring counts, evidence and candidate pairs into name order."""
     names, evidence, dropped = knowledge
@@ -198,7 +225,9 @@ def _gather(
     if atac is None:
         return _Read(rna, cells, groups, names, evidence, None, dropped)
     with step(logger, "build_grn: search space") as facts:
-        pairs, far = region_pairs(rna, atac, annotation, window=window, decay=DECAY)
+        pairs, far = region_pairs(
+            rna, atac, annotation, window=settings.window, decay=settings.decay, anchor=settings.anchor
+        )
         facts.append(f"{len(pairs)} region-gene pairs")
     new_gene, new_region = np.argsort(by_name), np.argsort(by_place)
     pairs = pairs.assign(gene=new_gene[pairs["gene"]], region=new_region[pairs["region"]])

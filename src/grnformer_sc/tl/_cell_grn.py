@@ -15,6 +15,7 @@ from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.settings import resolve_jobs
+from ..grn.aucell import Norm
 from ..grn.network import Network
 from ..grn.score import apply_network, fit_cells
 from ._inputs import ordered_cells
@@ -105,11 +106,12 @@ def cell_grn(
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
     n_missing = _need_genes(rna_data, network)
     cells, _, _ = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
+    norm: Norm = stored["params"].get("norm", "decoupler")
     with step(logger, "cell_grn") as facts:
         if thresholds == "fit":
-            scores = fit_cells(cells, network.edges, names, n_jobs=jobs)
+            scores = fit_cells(cells, network.edges, names, norm=norm, n_jobs=jobs)
         else:
-            scores = apply_network(cells, network, n_jobs=jobs)
+            scores = apply_network(cells, network, norm=norm, n_jobs=jobs)
         facts.append(f"{rna_data.n_obs} cells, {scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{n_missing} genes of the network are missing")
     out = cell_results(scores, keys, rna_data.obs_names, groups)
