@@ -27,7 +27,9 @@ def built(toy_mdata: Any) -> Any:
 
 def with_dask(adata: ad.AnnData) -> ad.AnnData:
     chunks = da.from_array(adata.X.toarray(), chunks=(50, adata.n_vars)).map_blocks(sp.csr_matrix)
-    return ad.AnnData(chunks, obs=adata.obs, var=adata.var, varm=dict(adata.varm), uns=adata.uns)
+    out = adata.copy()
+    out.X = chunks
+    return out
 
 
 def assert_equal(found: ad.AnnData, expected: ad.AnnData) -> None:

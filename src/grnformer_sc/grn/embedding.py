@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
@@ -35,7 +38,7 @@ def pca_scores(
     largest loading of every component is positive. Of more than 50,000 cells the components are those of every n-th cell.
     """
     rows = as_rows(counts)
-    x = log_normalise(_fitted_rows(rows))
+    x = _fitted(rows, log_normalise)
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     left, values, right = _truncated_svd(x, mean, n_comps, seed)
     scores = left * values
@@ -56,7 +59,7 @@ def lsi_scores(counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
     for _, part in rows.blocks():
         open_in += np.bincount(part.indices, minlength=open_in.size)
     rarity = np.log1p(rows.shape[0] / np.maximum(open_in, 1))
-    x = _tf_idf(_fitted_rows(rows), rarity)
+    x = _fitted(rows, partial(_tf_idf, rarity=rarity))
     left, values, right = _truncated_svd(x, np.zeros(x.shape[1]), n_comps + 1, seed)
     scores = left * values
     if x.shape[0] < rows.shape[0]:
@@ -66,10 +69,12 @@ def lsi_scores(counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
     return np.divide(scores, length, out=np.zeros_like(scores), where=length > 0).astype(np.float32)
 
 
-def _fitted_rows(rows: Rows) -> sp.csr_matrix:
-    """All rows, or every n-th where there are more than `FITTED_CELLS`."""
+def _fitted(rows: Rows, transform: Callable[[sp.csr_matrix], sp.csr_matrix]) -> sp.csr_matrix:
+    """All rows, or every n-th where there are more than `FITTED_CELLS`, transformed one by one."""
     step = -(-rows.shape[0] // FITTED_CELLS)
-    return rows.to_memory() if step == 1 else rows.take(np.arange(0, rows.shape[0], step))
+    if step > 1:
+        return transform(rows.take(np.arange(0, rows.shape[0], step)))
+    return sp.vstack([transform(part) for _, part in rows.blocks()], "csr")
 
 
 def _tf_idf(x: sp.csr_matrix, rarity: Float[np.ndarray, " regions"]) -> sp.csr_matrix:
@@ -82,16 +87,20 @@ def _tf_idf(x: sp.csr_matrix, rarity: Float[np.ndarray, " regions"]) -> sp.csr_m
 def _truncated_svd(
     x: sp.csr_matrix, mean: np.ndarray, n_comps: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Largest singular triplets of ``x - mean``, in descending order, on one BLAS thread (same bits everywhere)."""
+    """Largest singular triplets of ``x - mean``, in descending order, on one BLAS thread (same bits everywhere).
+
+    In float32 throughout: vectors of another type would make scipy copy the values of `x` in every product.
+    """
     n_rows, n_cols = x.shape
     rank = max(1, min(n_comps, n_rows - 1, n_cols - 1))
+    centre = mean.astype(np.float32)
     centred = LinearOperator(
-        dtype=np.float64,
+        dtype=np.float32,
         shape=x.shape,
-        matvec=lambda v: x @ v.ravel() - mean @ v.ravel(),
-        rmatvec=lambda v: x.T @ v.ravel() - mean * v.sum(),
+        matvec=lambda v: x @ v.ravel() - centre @ v.ravel(),
+        rmatvec=lambda v: x.T @ v.ravel() - centre * v.sum(),
     )
-    start = np.random.default_rng(seed).standard_normal(min(n_rows, n_cols))
+    start = np.random.default_rng(seed).standard_normal(min(n_rows, n_cols)).astype(np.float32)
     with threadpool_limits(1):
         left, values, right = svds(centred, k=rank, v0=start)
     order = np.argsort(-values, kind="stable")

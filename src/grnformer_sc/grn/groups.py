@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,12 +25,13 @@ def group_shares(
     """Share of the cells of each group in which a column is not zero, in one pass over blocks of cells."""
     rows = as_rows(x)
     count = np.zeros((n_groups, rows.shape[1]))
-    for first, part in rows.blocks():
+    for first, part in replace(rows, columns=None).blocks():
         n = part.shape[0]
         member = sp.csr_matrix((np.ones(n), (codes[first : first + n], np.arange(n))), (n_groups, n))
         found = member @ sp.csr_matrix((np.ones(part.nnz), part.indices, part.indptr), part.shape)
         count += found.toarray()
-    return count / _sizes(codes, n_groups)
+    share = count / _sizes(codes, n_groups)
+    return share if rows.columns is None else share[:, rows.columns]
 
 
 def group_means(

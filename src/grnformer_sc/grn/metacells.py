@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
@@ -13,7 +15,7 @@ POOLED = 20  # cells per metacell aimed at
 SMALLEST = 10  # cells per metacell at least
 DEEP = 500  # median counts per cell from which single cells are used as they are
 LEAST = 100  # metacells of small and shallow data
-POOL_BLOCK = 16_384  # cells summed at once
+POOL_BLOCK = 4096  # cells summed at once
 
 
 def metacell_count(n_cells: int, depth: float) -> int:
@@ -81,8 +83,8 @@ def pool(x: Rows | sp.csr_matrix, metacell: Int[np.ndarray, " cells"]) -> sp.csr
     rows = as_rows(x)
     n_metacells = int(metacell.max()) + 1
     total = sp.csr_matrix((n_metacells, rows.shape[1]), dtype=np.float32)
-    for first, part in rows.blocks(POOL_BLOCK):
+    for first, part in replace(rows, columns=None).blocks(POOL_BLOCK):
         n = part.shape[0]
         sums = (np.ones(n, dtype=np.float32), (metacell[first : first + n], np.arange(n)))
         total = total + sp.csr_matrix(sums, (n_metacells, n)) @ part
-    return sp.csr_matrix(total)
+    return total if rows.columns is None else sp.csr_matrix(total[:, rows.columns])
