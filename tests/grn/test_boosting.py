@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from grnformer_sc.grn._kernels.boosting import quantile_bins
-from grnformer_sc.grn.boosting import BoostSettings, blocks_of, boost_block
+from grnformer_sc.grn.boosting import BoostSettings, bin_columns, blocks_of, boost_block
 
 
 def bins_of(x: np.ndarray, n_bins: int = 64) -> np.ndarray:
-    out = np.zeros((x.shape[1], x.shape[0]), dtype=np.uint8)
-    rows = np.tile(np.arange(x.shape[0]), x.shape[1])
-    quantile_bins(np.arange(x.shape[1] + 1) * x.shape[0], rows, x.T.ravel(), x.shape[0], n_bins, out)
-    return out
+    """Bins as a dense matrix, cells x features."""
+    found = bin_columns(sp.csc_matrix(x), n_bins)
+    return sp.csc_matrix((found.bins, found.indices, found.indptr), x.shape).toarray()
+
+
+def slow_boost(bins: np.ndarray, y: np.ndarray, options: BoostSettings) -> np.ndarray:
+    """The same trees by trying every feature and bin in every node."""
+    residual, importance = y - y.mean(), np.zeros(bins.shape[1])
+    for _ in range(options.n_trees):
+        parts = [np.arange(y.size)]
+        for _ in range(options.depth):
+            parts = [half for part in parts for half in split(part, bins, residual, importance, options.min_leaf)]
+        for part in parts:
+            residual[part] -= options.rate * residual[part].mean()
+    return importance / importance.sum()
+
+
+def split(part: np.ndarray, bins: np.ndarray, residual: np.ndarray, importance: np.ndarray, least: int) -> list:
+    best, at = 1e-12, None
+    for f in range(bins.shape[1]):
+        for v in np.unique(bins[part, f])[1:]:
+            right = bins[part, f] >= v
+            if min(right.sum(), (~right).sum()) < least:
+                continue
+            step = residual[part][right].mean() - residual[part][~right].mean()
+            gain = step**2 * right.sum() * (~right).sum() / part.size
+            if gain > best:
+                best, at = gain, (f, right)
+    if at is None:
+        return [part]
+    importance[at[0]] += best / residual.size
+    return [part[~at[1]], part[at[1]]]
 
 
 @pytest.fixture(scope="module")
@@ -26,31 +56,43 @@ def regression() -> tuple[np.ndarray, np.ndarray]:
     return x, y.astype(np.float32)
 
 
-def fit(x: np.ndarray, y: np.ndarray, settings: BoostSettings, seed: int = 7) -> tuple[np.ndarray, int]:
+def fit(x: np.ndarray, y: np.ndarray, options: BoostSettings, seed: int = 7) -> tuple[np.ndarray, int]:
     start, feature = np.array([0, x.shape[1]]), np.arange(x.shape[1])
     seeds = np.array([seed], dtype=np.uint64)
-    importance, trees = boost_block(bins_of(x, settings.n_bins), start, feature, y[None], seeds, settings)
+    importance, trees = boost_block(
+        bin_columns(sp.csc_matrix(x), options.n_bins), start, feature, y[None], seeds, options
+    )
     return importance, int(trees[0])
 
 
-def test_bins_keep_the_order_and_give_ties_one_bin():
-    values = np.array([[0.0, 3.0], [1.0, 3.0], [1.0, 1.0], [5.0, 2.0]])
-    indptr, rows, data = (
-        np.array([0, 3, 7]),
-        np.array([1, 2, 3, 0, 1, 2, 3]),
-        np.array([1.0, 1.0, 5.0, 3.0, 3.0, 1.0, 2.0]),
-    )
-    out = np.zeros((2, 4), dtype=np.uint8)
-    quantile_bins(indptr, rows, data, 4, 16, out)
-    for column, binned in zip(values.T, out.astype(int), strict=True):
-        assert (np.sign(np.subtract.outer(column, column)) == np.sign(np.subtract.outer(binned, binned))).all()
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n_bins=st.sampled_from([2, 7, 256]))
+def test_bins_keep_the_order_and_give_ties_one_bin(seed, n_bins):
+    rng = np.random.default_rng(seed)
+    x = rng.poisson([0.3, 3, 30], (50, 3)) * rng.choice([1.0, 0.7])
+    for column, binned in zip(x.T, bins_of(x, n_bins).astype(int).T, strict=True):
+        order = np.argsort(column, kind="stable")
+        assert (np.diff(binned[order]) >= 0).all()
+        assert (np.diff(binned[order])[np.diff(column[order]) == 0] == 0).all()
+        assert ((binned == 0) == (column == 0)).all() or (column > 0).all()
+        assert np.array_equal(np.unique(binned), np.arange(binned.max() + 1))  # no empty bin
+        assert binned.max() < n_bins
+
+
+def test_trees_equal_an_exhaustive_search():
+    rng = np.random.default_rng(3)
+    x = rng.poisson(0.8, (120, 6)) * 1.0
+    x[:, 5] = rng.gamma(1, 1, 120)  # no zeros
+    y = (x[:, 0] + x[:, 1] * (x[:, 2] > 0) + rng.normal(0, 0.5, 120)).astype(np.float32)
+    options = BoostSettings(n_trees=20, rate=0.2, max_features=1.0, n_bins=16, min_leaf=8)
+    np.testing.assert_allclose(fit(x, y, options)[0], slow_boost(bins_of(x, 16), y.astype(float), options), atol=1e-6)
 
 
 def test_one_tree_on_all_features_equals_scikit_learn(regression):
     x, y = regression
-    settings = BoostSettings(n_trees=1, rate=1.0, max_features=1.0, n_bins=250)
-    importance, _ = fit(x, y, settings)
-    tree = DecisionTreeRegressor(max_depth=3).fit(bins_of(x, 250).T, y)
+    options = BoostSettings(n_trees=1, rate=1.0, max_features=1.0, n_bins=250)
+    importance, _ = fit(x, y, options)
+    tree = DecisionTreeRegressor(max_depth=3).fit(bins_of(x, 250), y)
     np.testing.assert_allclose(importance, tree.feature_importances_, atol=2e-3)
 
 
@@ -64,20 +106,22 @@ def test_importances_agree_with_scikit_learn(regression):
 
 def test_out_of_bag_stop_ends_early_on_noise_and_later_on_signal(regression):
     x, y = regression
-    settings = BoostSettings(n_trees=2000, rate=0.05, max_features=0.3, subsample=0.8)
+    options = BoostSettings(n_trees=2000, rate=0.05, max_features=0.3, subsample=0.8)
     noise = np.random.default_rng(1).normal(size=400).astype(np.float32)
-    trees_signal, trees_noise = fit(x, y, settings)[1], fit(x, noise, settings)[1]
+    trees_signal, trees_noise = fit(x, y, options)[1], fit(x, noise, options)[1]
     assert 25 <= trees_noise < trees_signal < 2000
 
 
 def test_a_gene_without_candidates_is_left_out(regression):
     x, y = regression
-    settings = BoostSettings(n_trees=5)
+    options = BoostSettings(n_trees=5)
     start = np.array([0, 0, 15])
     seeds = np.array([1, 7], dtype=np.uint64)
-    importance, trees = boost_block(bins_of(x), start, np.arange(15), np.stack([y, y]), seeds, settings)
+    importance, trees = boost_block(
+        bin_columns(sp.csc_matrix(x), 64), start, np.arange(15), np.stack([y, y]), seeds, options
+    )
     assert trees[0] == 0
-    np.testing.assert_array_equal(importance, fit(x, y, settings)[0])
+    np.testing.assert_array_equal(importance, fit(x, y, options)[0])
 
 
 def test_blocks_cover_all_genes_once():

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float, Int, UInt8
 from joblib import Parallel, delayed
 
 from .._core.checks import need_between
 from .._core.logging import progress
-from ._kernels.boosting import boost_genes
+from ._kernels.boosting import boost_genes, quantile_bins
 
 T = TypeVar("T")
 BLOCK_PAIRS = 20_000  # candidate pairs per block of genes: some seconds of work, some MB of bins
@@ -20,7 +21,7 @@ BLOCK_PAIRS = 20_000  # candidate pairs per block of genes: some seconds of work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoostSettings:
-    """Boosting of depth-3 trees on squared error (Friedman 2002).
+    """Boosting of depth-3 trees on squared error (Friedman 2002); the nodes of a level choose among the same features.
 
     With `subsample` < 1 boosting stops when the mean improvement over the last `window` trees, each measured on the cells
     that its own tree left out, is negative.
@@ -46,8 +47,26 @@ REGION_GENE = BoostSettings(n_trees=500, rate=0.01, max_features=0.1)
 TF_GENE = BoostSettings(n_trees=5000, rate=0.01, max_features=0.1, subsample=0.9)
 
 
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """Binned columns: rows with a value (`indices` between two `indptr`), their bins from 1, the largest bin of each."""
+
+    indptr: Int[np.ndarray, " features_and_1"]
+    indices: Int[np.ndarray, " values"]
+    bins: UInt8[np.ndarray, " values"]
+    top: Int[np.ndarray, " features"]
+
+
+def bin_columns(x: sp.csc_matrix, n_bins: int) -> Binned:
+    """Bin non-negative columns by rank; zeros form a bin of their own and are not stored."""
+    bins = np.zeros(x.nnz, dtype=np.uint8)
+    top = np.zeros(x.shape[1], dtype=np.int64)
+    quantile_bins(x.indptr, x.data, x.shape[0], n_bins, bins, top)
+    return Binned(x.indptr, x.indices, bins, top)
+
+
 def boost_block(
-    bins: UInt8[np.ndarray, "features cells"],
+    features: Binned,
     start: Int[np.ndarray, " genes_and_1"],
     feature: Int[np.ndarray, " pairs"],
     target: Float[np.ndarray, "genes cells"],
@@ -58,9 +77,9 @@ def boost_block(
     importance = np.zeros(feature.size, dtype=np.float32)
     trees = np.zeros(target.shape[0], dtype=np.int64)
     boost_genes(
-        bins, start, feature, np.ascontiguousarray(target, dtype=np.float32), seeds, settings.n_trees, settings.rate,
-        settings.max_features, settings.subsample, settings.window, settings.depth, settings.min_leaf, settings.n_bins,
-        importance, trees,
+        features.indptr, features.indices, features.bins, features.top, start, feature,
+        np.ascontiguousarray(target, dtype=np.float32), seeds, settings.n_trees, settings.rate, settings.max_features,
+        settings.subsample, settings.window, settings.depth, settings.min_leaf, importance, trees,
     )  # fmt: skip
     return importance, trees
 

@@ -11,8 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from .._core.checks import fail, listing
-from ._kernels.boosting import quantile_bins
-from .boosting import BoostSettings, blocks_of, boost_block, run_blocks
+from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 from .spearman import spearman_pairs
 
 Anchor = Literal["tss", "body"]
@@ -138,10 +137,11 @@ def score_pairs(
         own = slice(start[first], start[last])
         used, local = np.unique(region[own], return_inverse=True)
         sub = accessibility[:, used]
-        bins = np.zeros((used.size, sub.shape[0]), dtype=np.uint8)
-        quantile_bins(sub.indptr, sub.indices, sub.data, sub.shape[0], settings.n_bins, bins)
+        features = bin_columns(sub, settings.n_bins)
         offsets = (start[first : last + 1] - start[first]).astype(np.int64)
-        return boost_block(bins, offsets, local.astype(np.int64), target[first:last], seeds[first:last], settings)[0]
+        return boost_block(features, offsets, local.astype(np.int64), target[first:last], seeds[first:last], settings)[
+            0
+        ]
 
     parts = run_blocks(fit, blocks_of(np.diff(start)), n_jobs=n_jobs, title="region -> gene")
     return np.concatenate([np.empty(0, np.float32), *parts]), rho

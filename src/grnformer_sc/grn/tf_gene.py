@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
-from ._kernels.boosting import quantile_bins
-from .boosting import BoostSettings, blocks_of, boost_block, run_blocks
+from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 
 PENALTY = 0.05  # ridge penalty on standardised expression, in units of the number of cells
 SCREENED = 40  # TFs per gene that boosting gets to see
@@ -129,18 +129,14 @@ def _boost_screened(
 ) -> Float[np.ndarray, "tfs genes"]:
     gene, tf = np.nonzero(candidates.T)
     start = np.searchsorted(gene, np.arange(candidates.shape[1] + 1)).astype(np.int64)
-    bins = np.zeros((tfs.size, expression.shape[0]), dtype=np.uint8)
-    columns = np.ascontiguousarray(expression[:, tfs].T)
-    indptr = np.arange(tfs.size + 1) * expression.shape[0]
-    rows = np.tile(np.arange(expression.shape[0]), tfs.size)
-    lowest = columns.min(axis=1, keepdims=True)
-    quantile_bins(indptr, rows, (columns - lowest).ravel(), expression.shape[0], settings.n_bins, bins)
+    columns = expression[:, tfs]
+    features = bin_columns(sp.csc_matrix(columns - columns.min(axis=0)), settings.n_bins)
     target = np.ascontiguousarray(expression.T)
 
     def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
         own = slice(start[first], start[last])
         offsets = start[first : last + 1] - start[first]
-        return boost_block(bins, offsets, tf[own], target[first:last], seeds[first:last], settings)[0]
+        return boost_block(features, offsets, tf[own], target[first:last], seeds[first:last], settings)[0]
 
     parts = run_blocks(fit, blocks_of(np.diff(start), limit=2_000), n_jobs=n_jobs, title="TF -> gene")
     out = np.zeros(candidates.shape, dtype=np.float32)

@@ -1,24 +1,25 @@
-"""Kernels of histogram gradient boosting: binning of sparse columns, one regression per gene."""
+"""Kernels of histogram gradient boosting on sparse features: binning of columns, one regression per gene."""
 
 import numba as nb
 import numpy as np
 
 
 @nb.njit(cache=True, nogil=True)
-def quantile_bins(indptr, indices, data, n_rows, n_bins, out):
-    """Bin the columns of a non-negative CSC matrix by rank: `out` (columns x rows) must come in as zeros."""
+def quantile_bins(indptr, data, n_rows, n_bins, bins, top):
+    """Bin the stored values of non-negative CSC columns by rank: codes 1 to `top` in ascending order, zeros are code 0."""
     for j in range(indptr.size - 1):
         a, b = indptr[j], indptr[j + 1]
         order = np.argsort(data[a:b])
         zeros = n_rows - (b - a)
-        first = 0
+        first, last, code = 0, -1, 0 if zeros > 0 else -1
         for k in range(order.size):
-            q = a + order[k]
-            if k > 0 and data[q] != data[a + order[k - 1]]:
+            if k > 0 and data[a + order[k]] != data[a + order[k - 1]]:
                 first = k
-            # values of one tie share the bin of their first rank; nonzeros never fall into the bin of the zeros
-            rank_bin = (zeros + first) * (n_bins - 1) // n_rows
-            out[j, indices[q]] = rank_bin + (1 if zeros > 0 else 0)
+            place = (zeros + first) * (n_bins - 1) // n_rows  # values of one tie share the bin of their first rank
+            if place != last:
+                code, last = code + 1, place
+            bins[a + order[k]] = code
+        top[j] = max(code, 0)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -35,118 +36,133 @@ def _draw(state):
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _best_split(bins, rows, residual, a, b, cells, total, min_leaf, hist_sum, hist_n):
-    """Best bin of one feature for the cells of a node: gain and bin, or gain 0."""
-    hist_sum[:] = 0.0
-    hist_n[:] = 0
-    for z in range(a, b):
-        v = rows[cells[z]]
-        hist_sum[v] += residual[cells[z]]
-        hist_n[v] += 1
-    count = b - a
-    best, at = 0.0, -1
-    left_sum, left_n = 0.0, 0
-    for v in range(hist_sum.size - 1):
-        if hist_n[v] == 0:
+def _start_tree(residual, state, subsample, work):
+    """Fill `work` with residual and weight (0: left out of this tree) of every cell; sums of both."""
+    n = residual.size
+    limit = np.uint64(round(subsample * 256))
+    total, count = 0.0, 0.0
+    word = np.uint64(0)
+    for i in range(n):
+        inside = 1.0
+        if limit < np.uint64(256):
+            if i & 7 == 0:  # one random byte per cell
+                state = _next(state)
+                word = _draw(state)
+            inside = 1.0 if (word & np.uint64(255)) < limit else 0.0
+            word >>= np.uint64(8)
+        work[2 * i] = residual[i] * inside
+        work[2 * i + 1] = inside
+        total += residual[i] * inside
+        count += inside
+    return state, total, count
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill(cells, bins, work, node_of, width, hist):
+    """Add residuals and weights of the cells with a value to the bins of their nodes."""
+    for z in range(cells.size):
+        c = np.uint32(cells[z])
+        k = np.uint32(2) * (np.uint32(node_of[c]) * np.uint32(width) + np.uint32(bins[z]))
+        c = np.uint32(2) * c
+        hist[k] += work[c]
+        hist[k + np.uint32(1)] += work[c + np.uint32(1)]
+
+
+@nb.njit(cache=True, nogil=True)
+def _best_split(hist, first, top, total, count, min_leaf):
+    """Best lowest bin of the right side, and its gain, sum and count; bins are scanned from above, so zeros come last."""
+    best, at, best_sum, best_n = 1e-12, 0, 0.0, 0.0
+    right, n_right = 0.0, 0.0
+    for v in range(top, 0, -1):
+        k = 2 * (first + v)
+        if hist[k + 1] == 0:
             continue
-        left_sum += hist_sum[v]
-        left_n += hist_n[v]
-        right_n = count - left_n
-        if right_n < min_leaf or right_n == 0:
+        right += hist[k]
+        n_right += hist[k + 1]
+        n_left = count - n_right
+        if n_left < min_leaf or n_left <= 0:
             break
-        if left_n < min_leaf:
+        if n_right < min_leaf:
             continue
-        diff = left_sum / left_n - (total - left_sum) / right_n
-        gain = diff * diff * left_n * right_n / count
+        step = right / n_right - (total - right) / n_left
+        gain = step * step * n_right * n_left / count
         if gain > best:
-            best, at = gain, v
-    return best, at
+            best, at, best_sum, best_n = gain, v, right, n_right
+    return best, at, best_sum, best_n
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _take_step(residual, node_of, value, rate, work):
+    """Subtract the tree from the residuals; squared error of the left-out cells before and after it, and their number."""
+    before, after, n_out = 0.0, 0.0, 0.0
+    for i in range(residual.size):
+        old = residual[i]
+        new = old - rate * value[node_of[i]]
+        residual[i] = new
+        out = 1.0 - work[2 * i + 1]
+        before += out * old * old
+        after += out * new * new
+        n_out += out
+    return before, after, n_out
 
 
 @nb.njit(cache=True, nogil=True)
 def _boost_gene(
-    bins, feat, y, state, n_trees, rate, max_features, subsample, window, depth, min_leaf, n_bins, gain_out
-):
-    n, n_feat = y.size, feat.size
-    residual = y - y.mean()
-    n_node = 1 << (depth + 1)  # heap: children of q are 2q and 2q + 1, the root is 1
-    inside = np.ones(n, np.bool_)
-    value = np.zeros(n_node, np.float64)
-    split_f = np.empty(n_node, np.int64)
-    split_b = np.zeros(n_node, np.int64)
-    first = np.zeros(n_node, np.int64)
-    last = np.zeros(n_node, np.int64)
-    cells = np.empty(n, np.int64)
-    right = np.empty(n, np.int64)
-    hist_sum = np.empty(n_bins, np.float64)
-    hist_n = np.empty(n_bins, np.int64)
-    perm = np.arange(n_feat)
-    recent = np.zeros(window, np.float64)
-    n_try = max(1, int(max_features * n_feat))
+    indptr, indices, bins, top, feat, residual, state, n_trees, rate, max_features, subsample, window, depth, min_leaf,
+    gain_out,
+):  # fmt: skip
+    """Boost one gene. Nodes of a level are 0 .. 2 ** level - 1: the left child keeps the number of its parent."""
+    n, n_nodes = residual.size, 1 << depth
+    width = 1
+    for f in feat:
+        width = max(width, top[f] + 1)
+    work = np.empty(2 * n, np.float64)
+    node_of = np.empty(n, np.uint8)
+    hist = np.zeros(2 * n_nodes * width, np.float64)
+    total, count = np.empty(n_nodes), np.empty(n_nodes)
+    gain, split_sum, split_n = np.empty(n_nodes), np.empty(n_nodes), np.empty(n_nodes)
+    split_f, split_b = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
+    value = np.empty(n_nodes)
+    perm = np.arange(feat.size)
+    recent = np.zeros(window)
+    n_try = max(1, int(max_features * feat.size))
     for t in range(n_trees):
-        m = 0
-        for i in range(n):
-            if subsample < 1.0:
+        node_of[:] = 0
+        total[:], count[:] = 0.0, 0.0
+        state, total[0], count[0] = _start_tree(residual, state, subsample, work)
+        n_inside = count[0]
+        for level in range(depth):
+            n_open = 1 << level
+            gain[:n_open] = 0.0
+            for j in range(n_try):  # features without replacement, shared by the nodes of a level
                 state = _next(state)
-                inside[i] = (_draw(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0) < subsample
-            if inside[i]:
-                cells[m] = i
-                m += 1
-        split_f[:] = -1
-        first[1], last[1] = 0, m
-        for q in range(1, n_node):
-            if q > 1 and split_f[q >> 1] < 0:
-                continue
-            a, b = first[q], last[q]
-            count = b - a
-            if count <= 0:
-                value[q] = 0.0
-                continue
-            total = 0.0
-            for z in range(a, b):
-                total += residual[cells[z]]
-            value[q] = total / count
-            if q >= n_node >> 1 or count < 2 * min_leaf:
-                continue
-            best, best_f, best_b = 1e-12, -1, 0
-            for j in range(n_try):  # features without replacement
-                state = _next(state)
-                k = j + np.int64((_draw(state) >> np.uint64(11)) % np.uint64(n_feat - j))
+                k = j + np.int64((_draw(state) >> np.uint64(11)) % np.uint64(feat.size - j))
                 perm[j], perm[k] = perm[k], perm[j]
-                gain, at = _best_split(
-                    bins, bins[feat[perm[j]]], residual, a, b, cells, total, min_leaf, hist_sum, hist_n
-                )
-                if at >= 0 and gain > best:
-                    best, best_f, best_b = gain, perm[j], at
-            if best_f < 0:
-                continue
-            split_f[q], split_b[q] = best_f, best_b
-            gain_out[best_f] += best / m
-            row = bins[feat[best_f]]
-            lo, hi = a, 0
-            for z in range(a, b):  # stable partition of the cells of the node
-                c = cells[z]
-                if row[c] <= best_b:
-                    cells[lo] = c
-                    lo += 1
-                else:
-                    right[hi] = c
-                    hi += 1
-            cells[lo:b] = right[:hi]
-            first[2 * q], last[2 * q] = a, lo
-            first[2 * q + 1], last[2 * q + 1] = lo, b
-        before, after, n_out = 0.0, 0.0, 0
-        for i in range(n):
-            q = 1
-            while split_f[q] >= 0:
-                q = 2 * q + (1 if bins[feat[split_f[q]], i] > split_b[q] else 0)
-            old = residual[i]
-            new = old - rate * value[q]
-            residual[i] = new
-            if not inside[i]:
-                before += old * old
-                after += new * new
-                n_out += 1
+                f = feat[perm[j]]
+                a, b = indptr[f], indptr[f + 1]
+                hist[: 2 * n_open * width] = 0.0
+                _fill(indices[a:b], bins[a:b], work, node_of, width, hist)
+                for q in range(n_open):
+                    if count[q] < 2 * min_leaf or count[q] < 2:
+                        continue
+                    found, at, right, n_right = _best_split(hist, q * width, top[f], total[q], count[q], min_leaf)
+                    if at > 0 and found > gain[q]:
+                        gain[q], split_f[q], split_b[q] = found, perm[j], at
+                        split_sum[q], split_n[q] = right, n_right
+            for q in range(n_open):
+                if gain[q] <= 0:
+                    continue
+                gain_out[split_f[q]] += gain[q] / n_inside
+                f, child = feat[split_f[q]], q + n_open
+                for z in range(indptr[f], indptr[f + 1]):
+                    if bins[z] >= split_b[q] and node_of[indices[z]] == q:
+                        node_of[indices[z]] = child
+                total[child], count[child] = split_sum[q], split_n[q]
+                total[q] -= split_sum[q]
+                count[q] -= split_n[q]
+        for q in range(n_nodes):
+            value[q] = total[q] / count[q] if count[q] > 0 else 0.0
+        before, after, n_out = _take_step(residual, node_of, value, rate, work)
         if n_out > 0:  # the same left-out cells before and after this tree
             recent[t % window] = (before - after) / n_out
             if t >= window - 1 and recent.sum() < 0:
@@ -156,8 +172,8 @@ def _boost_gene(
 
 @nb.njit(cache=True, nogil=True)
 def boost_genes(
-    bins, start, feature, target, seeds, n_trees, rate, max_features, subsample, window, depth, min_leaf, n_bins,
-    importance, trees,
+    indptr, indices, bins, top, start, feature, target, seeds, n_trees, rate, max_features, subsample, window, depth,
+    min_leaf, importance, trees,
 ):  # fmt: skip
     """Boost every gene on its own candidate features; fills `importance` (sum 1 per gene) and `trees`."""
     for g in range(start.size - 1):
@@ -166,10 +182,12 @@ def boost_genes(
             continue
         gain = np.zeros(feat.size)
         state = seeds[g] | np.uint64(1)
-        y = target[g].astype(np.float64)
+        residual = target[g].astype(np.float64)
+        residual -= residual.mean()
         trees[g] = _boost_gene(
-            bins, feat, y, state, n_trees, rate, max_features, subsample, window, depth, min_leaf, n_bins, gain
-        )
+            indptr, indices, bins, top, feat, residual, state, n_trees, rate, max_features, subsample, window, depth,
+            min_leaf, gain,
+        )  # fmt: skip
         total = gain.sum()
         if total > 0:
             for k in range(feat.size):
