@@ -26,7 +26,7 @@ class TfGeneLinks:
     Attributes
     ----------
     importance
-        Combined score in [0, 1]: rank among all pairs of |z| times the boosting share.
+        Combined score in [0, 1]: rank among all pairs of the boosting share times the square root of |z|.
     ridge, boosting
         |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
     rho
@@ -52,8 +52,9 @@ def tf_gene_links(
 
     Ridge on all TFs (one Cholesky factor serves all genes; the fit without the gene itself is read from a column of the
     inverse) screens the TFs of each gene; stochastic gradient boosting then sees only those. Ridge finds additive effects
-    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept: their product was at least
-    as good as the better of the two on simulations (benchmarks/recovery.py).
+    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept. The root weakens
+    ridge, which suffers on metacells (on simulations their product is better than either on single cells, and worse than
+    boosting on metacells; with the root it is never much worse than the best).
     """
     x = standardise(expression)
     with threadpool_limits(1):
@@ -63,7 +64,7 @@ def tf_gene_links(
     rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs)
-    both = ridge * boosting
+    both = np.sqrt(ridge) * boosting
     importance = np.where(both > 0, _share_below(both), 0).astype(np.float32)
     return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho)
 
