@@ -366,7 +366,7 @@ class TestPresets:
         links = ["tf", "region", "gene", "sign"]
         before, after = (m["rna"].uns["grn"]["edges"].astype(dict.fromkeys(links[:3], str)) for m in (built, toy))
         both = before.merge(after, on=links, suffixes=("", "_with_basc"))
-        assert len(both) == len(before) < len(after)
+        assert len(both) == len(before) <= len(after)
         assert (both["support_with_basc"] >= both["support"]).all()
         near = toy.copy()
         grs.tl.build_grn(near, groupby="cell_type", window=50_000)
@@ -379,3 +379,30 @@ class TestPresets:
     def test_unknown_settings_are_named(self, toy, option, text):
         with pytest.raises(ValueError, match=f"{text} must be one of"):
             grs.tl.build_grn(toy, **option)
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits(toy, built, tmp_path, monkeypatch):
+    """Interrupted after some blocks of region -> gene; the second run computes the others only."""
+    import grnformer_sc.grn.region_gene as module
+
+    done = []
+    original = module.boost_block
+
+    def counted(*args, **kwargs):
+        done.append(args)
+        if len(done) == 3 and stop:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "boost_block", counted)
+    monkeypatch.setattr(
+        module, "blocks_of", lambda work: [(a, min(a + 10, work.size)) for a in range(0, work.size, 10)]
+    )
+    stop = True
+    with pytest.raises(KeyboardInterrupt):
+        grs.tl.build_grn(toy, groupby="cell_type", checkpoint=tmp_path, n_jobs=1)
+    assert "grn" not in toy["rna"].uns
+    stop = False
+    grs.tl.build_grn(toy, groupby="cell_type", checkpoint=tmp_path, n_jobs=1)
+    assert len(done) == 3 + (toy["rna"].n_vars // 10 - 2)
+    assert_same_network(toy["rna"], built["rna"])

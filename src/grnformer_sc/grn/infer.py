@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
+from .._core.checkpoint import Checkpoint
 from .._core.rng import seeds_for
 from .._core.tables import edge_table, eregulon_name, places_in
 from .aucell import Norm
@@ -83,19 +84,23 @@ class Inferred:
     tf_gene: TfGeneLinks
 
 
-def infer_edges(pools: Pools, evidence: Evidence, settings: InferSettings, *, root: int, n_jobs: int) -> Inferred:
+def infer_edges(
+    pools: Pools, evidence: Evidence, settings: InferSettings, *, root: int, n_jobs: int, checkpoint: Checkpoint
+) -> Inferred:
     """Score region -> gene and TF -> gene links, join them to eRegulons, and lay out the edge table."""
     links = None
     if pools.pairs is not None and pools.accessibility is not None:
         seeds = seeds_for(root, "region_gene", pools.genes)
         importance, rho = score_pairs(
             pools.expression, pools.accessibility, pools.pairs["gene"].to_numpy(), pools.pairs["region"].to_numpy(),
-            seeds, settings=settings.region_gene, n_jobs=n_jobs,
+            seeds, settings=settings.region_gene, n_jobs=n_jobs, checkpoint=checkpoint,
         )  # fmt: skip
         score = importance * np.abs(rho) * pools.pairs["weight"].to_numpy() if settings.contact else importance
         links = pools.pairs.assign(importance=importance, rho=rho, score=score)
     seeds = seeds_for(root, "tf_gene", pools.genes)
-    tf_gene = tf_gene_links(pools.expression, pools.tfs, seeds, settings=settings.tf_gene, n_jobs=n_jobs)
+    tf_gene = tf_gene_links(
+        pools.expression, pools.tfs, seeds, settings=settings.tf_gene, n_jobs=n_jobs, checkpoint=checkpoint
+    )
     if settings.self_links:
         tf_gene = with_self_links(tf_gene, pools.tfs)
     modules = join_links(links, tf_gene, evidence, settings.eregulons)

@@ -10,10 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from .._core.checkpoint import Checkpoint
 from .._core.checks import fail, listing
 from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 from .spearman import spearman_pairs
 
+NO_CHECKPOINT = Checkpoint()
 Anchor = Literal["tss", "body"]
 WINDOW = 500_000  # bp: CRISPRi screens lose 4-8 % of true links beyond it, 13-25 % beyond 150 kb
 DECAY = 0.87  # contact probability falls as distance ** -0.87
@@ -123,17 +125,23 @@ def score_pairs(
     *,
     settings: BoostSettings,
     n_jobs: int,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
     """Boosting importance (sum 1 per gene) and Spearman correlation of every candidate pair.
 
-    `gene` must be sorted; `seeds` has one seed per gene. Regions of a block of genes are binned together, so that memory
-    is bounded by a block, and nothing of cells x regions is ever dense at once.
+    `gene` must be sorted; `seeds` has one seed per gene; finished blocks are kept in `checkpoint`. Regions of a block of
+    genes are binned together, so that memory is bounded by a block, and nothing of cells x regions is ever dense at once.
     """
     rho = spearman_pairs(expression, accessibility, gene, region, n_jobs=n_jobs)
     start = np.searchsorted(gene, np.arange(expression.shape[1] + 1))
     target = np.ascontiguousarray(expression.T)
+    matrix = accessibility.data, accessibility.indices, accessibility.indptr
+    kept = checkpoint.of("region_gene", target, *matrix, gene, region, seeds, settings)
 
     def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
+        return kept.keep(f"{first}-{last}", lambda: boost(first, last))
+
+    def boost(first: int, last: int) -> Float[np.ndarray, " pairs"]:
         own = slice(start[first], start[last])
         used, local = np.unique(region[own], return_inverse=True)
         sub = accessibility[:, used]

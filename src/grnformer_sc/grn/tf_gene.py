@@ -11,9 +11,11 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
+from .._core.checkpoint import Checkpoint
 from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 
 PENALTY = 0.05  # ridge penalty on standardised expression, in units of the number of cells
+NO_CHECKPOINT = Checkpoint()
 SCREENED = 40  # TFs per gene that boosting gets to see
 BLOCK_GENES = 2048
 SMALLEST_VARIANCE = 1e-3
@@ -47,6 +49,7 @@ def tf_gene_links(
     settings: BoostSettings,
     n_jobs: int,
     screened: int = SCREENED,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TfGeneLinks:
     """Score every TF for every gene.
 
@@ -63,7 +66,7 @@ def tf_gene_links(
     itself = tfs[:, None] == np.arange(x.shape[1])[None, :]
     rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
-    boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs)
+    boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs, checkpoint)
     both = np.sqrt(ridge) * boosting
     importance = np.where(both > 0, _share_below(both), 0).astype(np.float32)
     return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho)
@@ -127,14 +130,19 @@ def _boost_screened(
     seeds: np.ndarray,
     settings: BoostSettings,
     n_jobs: int,
+    checkpoint: Checkpoint,
 ) -> Float[np.ndarray, "tfs genes"]:
     gene, tf = np.nonzero(candidates.T)
     start = np.searchsorted(gene, np.arange(candidates.shape[1] + 1)).astype(np.int64)
     columns = expression[:, tfs]
     features = bin_columns(sp.csc_matrix(columns - columns.min(axis=0)), settings.n_bins)
     target = np.ascontiguousarray(expression.T)
+    kept = checkpoint.of("tf_gene", target, tfs, gene, tf, seeds, settings)
 
     def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
+        return kept.keep(f"{first}-{last}", lambda: boost(first, last))
+
+    def boost(first: int, last: int) -> Float[np.ndarray, " pairs"]:
         own = slice(start[first], start[last])
         offsets = start[first : last + 1] - start[first]
         return boost_block(features, offsets, tf[own], target[first:last], seeds[first:last], settings)[0]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._core.checkpoint import Checkpoint
 from .._core.checks import fail, need_one_of
 from .._core.inputs import Barcodes, copy_of, find_group, resolve
 from .._core.keys import DEFAULT_METHOD, GrnKeys
@@ -59,6 +60,7 @@ def build_grn(
     key_added: str | None = None,
     rng: RngLike = 0,
     n_jobs: int | None = None,
+    checkpoint: str | Path | None = None,
     copy: bool = False,
 ) -> Any:
     """Infer the gene regulatory network of every cell type and of every cell.
@@ -108,6 +110,9 @@ def build_grn(
         Seed or numpy Generator; the same seed gives the same bits for any `n_jobs` and any order of genes and regions.
     n_jobs
         Threads; `None` means `grs.settings.n_jobs`.
+    checkpoint
+        Folder for finished parts of the boosting: a run that was stopped goes on where it was when it is repeated, with
+        the same bits. Delete it when the network is made.
     copy
         Return a copy of `data` instead of writing to it.
 
@@ -156,7 +161,8 @@ def build_grn(
         layer=layer, atac_layer=atac_layer, annotation=annotation, settings=settings,
     )  # fmt: skip
     with step(logger, "build_grn: links") as facts:
-        found = infer_edges(_pooled(read), read.evidence, settings, root=root, n_jobs=jobs)
+        kept = Checkpoint.at(checkpoint)
+        found = infer_edges(_pooled(read), read.evidence, settings, root=root, n_jobs=jobs, checkpoint=kept)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
     _need_edges(found, read, settings.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
