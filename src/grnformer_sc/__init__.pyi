@@ -10,5 +10,6 @@ from . import pp as pp
 from . import priors as priors
 from . import tl as tl
 from ._core.settings import settings as settings
+from .tl._estimate import estimate as estimate
 
 __version__: str

@@ -79,6 +79,13 @@ def test_bins_keep_the_order_and_give_ties_one_bin(seed, n_bins):
         assert binned.max() < n_bins
 
 
+def test_sparse_columns_use_all_bins():
+    x = np.zeros((1000, 1))
+    x[:100, 0] = np.random.default_rng(0).permutation(100) + 1.0
+    assert np.array_equal(np.unique(bins_of(x, 11)), np.arange(11))
+    assert (np.bincount(bins_of(x, 11)[:, 0])[1:] == 10).all()
+
+
 def test_trees_equal_an_exhaustive_search():
     rng = np.random.default_rng(3)
     x = rng.poisson(0.8, (120, 6)) * 1.0
@@ -122,6 +129,25 @@ def test_a_gene_without_candidates_is_left_out(regression):
     )
     assert trees[0] == 0
     np.testing.assert_array_equal(importance, fit(x, y, options)[0])
+
+
+@pytest.mark.parametrize("subsample", [1.0, 0.8])
+def test_a_cut_into_blocks_changes_no_bit(regression, subsample):
+    x, y = regression
+    genes = np.stack([y, y**2, -y, np.sin(y)])
+    start = np.array([0, 15, 20, 20, 28])
+    feature, seeds = np.r_[0:15, 3:8, 1:9], np.arange(1, 5, dtype=np.uint64)
+    options, binned = (
+        BoostSettings(n_trees=60, subsample=subsample, max_features=0.4),
+        bin_columns(sp.csc_matrix(x), 32),
+    )
+    whole, trees = boost_block(binned, start, feature, genes, seeds, options)
+    for g in range(4):
+        own = slice(start[g], start[g + 1])
+        offsets = start[g : g + 2] - start[g]
+        part = boost_block(binned, offsets, feature[own], genes[g : g + 1], seeds[g : g + 1], options)
+        np.testing.assert_array_equal(part[0], whole[own])
+        assert part[1] == trees[g]
 
 
 def test_blocks_cover_all_genes_once():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
@@ -89,3 +91,36 @@ def test_unimodal_thresholds_equal_those_of_pyscenic(golden_dir):
     both = unimodal & np.array([rule == "unimodal" for rule in ours.rule])
     assert both.sum() >= 5
     np.testing.assert_allclose(ours.value[both], stored["pyscenic_binarize_threshold_thr05"][both], rtol=1e-5)
+
+
+def slow_dip(x: np.ndarray) -> float:
+    """Smallest distance to a distribution that is convex before and concave after one of the points."""
+    return min(distance_with_mode(x, mode) for mode in range(x.size))
+
+
+def distance_with_mode(x: np.ndarray, mode: int) -> float:
+    """A linear programme: G at the points up to the mode, G from the mode on (it may jump there), and the distance d."""
+    n = x.size
+    left, right, d = np.arange(mode + 1), np.arange(mode + 1, n + 1), n + 1
+    rows = [({mode + 1: 1, mode: -1}, 0)]  # sums of weight x unknown that are at least so large
+    rows += [({i: -1, d: 1}, -i / n) for i in left]
+    rows += [({i: 1, d: 1}, (i + 1) / n) for i in left[:-1]]
+    rows += [({i: 1, d: 1}, i / n) for i in right]
+    rows += [({i: -1, d: 1}, -(i - 1) / n) for i in right[1:]]
+    for part, at, sign in ((left, x[: mode + 1], 1), (right, x[mode:], -1)):
+        rows += [({b: 1, a: -1}, 0) for a, b in pairwise(part)]
+        for k in range(part.size - 2):
+            one, two = at[k + 1] - at[k], at[k + 2] - at[k + 1]
+            bend = {part[k + 2]: sign / two, part[k + 1]: -sign * (1 / two + 1 / one), part[k]: sign / one}
+            rows.append((bend, 0))
+    matrix = np.zeros((len(rows), d + 1))
+    for row, (weights, _) in zip(matrix, rows, strict=True):
+        row[list(weights)] = list(weights.values())
+    cost = np.eye(d + 1)[d]
+    return linprog(cost, A_ub=-matrix, b_ub=[-least for _, least in rows], bounds=[(0, 1)] * (d + 1)).fun
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_dip_equals_linear_programmes(seed):
+    x = np.sort(np.random.default_rng(seed).random(9))
+    assert dip_statistics(x[None])[0] == pytest.approx(max(slow_dip(x), 1 / 18), abs=1e-9)

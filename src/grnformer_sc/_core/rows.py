@@ -91,9 +91,13 @@ class Rows:
         return out if out.has_sorted_indices else sp.csr_matrix(out.tocsc().tocsr())
 
 
-def row_sums(x: Rows) -> Float[np.ndarray, " cells"]:
-    """Sum of every row, in one pass."""
-    return np.concatenate([np.asarray(part.sum(axis=1), dtype=np.float64).ravel() for _, part in x.blocks()])
+def row_sums(x: Rows) -> tuple[Float[np.ndarray, " cells"], int]:
+    """Sum of every row, and the number of values, in one pass."""
+    sums, n_values = [], 0
+    for _, part in x.blocks():
+        sums.append(np.asarray(part.sum(axis=1), dtype=np.float64).ravel())
+        n_values += part.nnz
+    return np.concatenate(sums), n_values
 
 
 def as_rows(x: Rows | sp.csr_matrix) -> Rows:

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     n_jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """Threads of our own steps when `n_jobs=None` is passed."""
     max_memory: str = ""
-    """Upper limit of a step, such as "4GB"; empty means no limit. Checked and kept, but no step reads it yet."""
+    """Upper limit of what `build_grn` may need beside the data, such as "4GB"; empty means no limit."""
     progress: bool = True
     """Show progress bars."""
     data_dir: Path | None = None

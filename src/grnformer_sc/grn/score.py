@@ -24,12 +24,13 @@ from .thresholds import Thresholds, fit_thresholds
 
 @dataclass(frozen=True, slots=True)
 class CellInput:
-    """What is measured in the cells: counts and, where there is ATAC, accessibility; and their sums per cell."""
+    """What is measured in the cells: counts and, where there is ATAC, accessibility; their sums and numbers of values."""
 
     counts: Rows
     genes: pd.Index
     codes: Int[np.ndarray, " cells"]
     depth: Float[np.ndarray, " cells"]
+    n_values: tuple[int, int]
     accessibility: Rows | None = None
     regions: pd.Index | None = None
     fragments: Float[np.ndarray, " cells"] | None = None
@@ -92,7 +93,7 @@ def fit_cells(
         eregulons = with_thresholds(eregulons, fit_thresholds(region_auc), suffix="_region")
     network = replace(bare, eregulons=eregulons, groups=groups)
     network = replace(network, edge_groups=edge_groups(network, network.kept(), cells))
-    return assemble(network, cells, auc, region_auc, pool_size)
+    return assemble(network, cells, auc, region_auc, pool_size, n_jobs=n_jobs)
 
 
 def apply_network(cells: CellInput, network: Network, *, norm: Norm = "decoupler", n_jobs: int) -> CellScores:
@@ -101,7 +102,7 @@ def apply_network(cells: CellInput, network: Network, *, norm: Norm = "decoupler
     region_auc, pool_size = None, None
     if "threshold_region" in network.eregulons:
         region_auc, pool_size = region_activity(cells, network, norm=norm, n_jobs=n_jobs)
-    return assemble(network, cells, auc, region_auc, pool_size)
+    return assemble(network, cells, auc, region_auc, pool_size, n_jobs=n_jobs)
 
 
 def assemble(
@@ -110,6 +111,8 @@ def assemble(
     auc: Float32[np.ndarray, "cells eregulons"],
     region_auc: Float32[np.ndarray, "cells eregulons"] | None,
     pool_size: Int[np.ndarray, " cells"] | None,
+    *,
+    n_jobs: int,
 ) -> CellScores:
     """Set the bits (above the threshold AND kept by the cell's type) and compare the cells by them."""
     allowed = network.kept()[cells.codes]
@@ -117,7 +120,7 @@ def assemble(
     region = None
     if region_auc is not None:
         region = Activity(region_auc, (region_auc > network.eregulons["threshold_region"].to_numpy()) & allowed)
-    graph = overlap_graph(gene.active, cells.codes, shared_edge_counts(network))
+    graph = overlap_graph(gene.active, cells.codes, shared_edge_counts(network), n_jobs=n_jobs)
     return CellScores(network, gene, region, graph, pool_size)
 
 

@@ -79,7 +79,7 @@ def metacells(
     groups = find_group(data, rna_data, atac_data, groupby)
     counts = open_rows(rna_data, layer, what="RNA counts")
     access = None if atac_data is None else open_rows(atac_data, atac_layer, what="ATAC counts", option="atac_layer")
-    depths = [row_sums(rows) for rows in (counts, access) if rows is not None]
+    depths = [row_sums(rows)[0] for rows in (counts, access) if rows is not None]
     wanted = metacell_count(rna_data.n_obs, median_depth(*depths)) if n_metacells is None else n_metacells
     if not 1 <= wanted <= rna_data.n_obs:
         raise fail(

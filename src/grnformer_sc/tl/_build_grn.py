@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .._core.checkpoint import Checkpoint
 from .._core.checks import fail, need_one_of
@@ -20,19 +18,16 @@ from .._core.params import recipe
 from .._core.results import Results
 from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
+from .._core.settings import settings as package_settings
 from ..grn.aucell import Norm
-from ..grn.embedding import log_normalise, pca_scores
+from ..grn.cost import stage_bytes
 from ..grn.eregulons import Basc
-from ..grn.infer import PRESETS, Evidence, Inferred, InferSettings, Pools, infer_edges, weight_matrix
-from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
-from ..grn.score import CellInput, CellScores, fit_cells, modality_agreement
-from ..pp._link_regions import region_pairs
+from ..grn.infer import Inferred, infer_edges, weight_matrix
+from ..grn.score import CellScores, fit_cells, modality_agreement
 from ._evidence import read_evidence
-from ._inputs import ordered_cells
+from ._read import Read, gather, pooled
+from ._settings import settings_of
 from ._write import cell_results
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
@@ -149,20 +144,22 @@ def build_grn(
     200
     """
     need_one_of(method, METHODS, name="method")
-    settings = _settings(preset, window=window, basc=basc, norm=norm)
+    settings = settings_of(preset, window=window, basc=basc, norm=norm)
     keys = GrnKeys.for_method(method, key_added)
     jobs, root = resolve_jobs(n_jobs), as_root(rng)
     if copy:
         data = copy_of(data)
     rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
-    read = _gather(
+    read = gather(
         rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
         read_evidence(rna_data, atac_data, tfs, motifs, prior),
         layer=layer, atac_layer=atac_layer, annotation=annotation, settings=settings,
     )  # fmt: skip
+    _need_memory(read)
     with step(logger, "build_grn: links") as facts:
         kept = Checkpoint.at(checkpoint)
-        found = infer_edges(_pooled(read), read.evidence, settings, root=root, n_jobs=jobs, checkpoint=kept)
+        pools = pooled(read, read.cells, read.n_metacells)
+        found = infer_edges(pools, read.evidence, settings, root=root, n_jobs=jobs, checkpoint=kept)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
     _need_edges(found, read, settings.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
@@ -181,82 +178,20 @@ def build_grn(
     return data if copy else None
 
 
-def _settings(preset: str, *, window: int | None, basc: Basc | None, norm: Norm | None) -> InferSettings:
-    """Take the settings of the preset, with what the caller wants otherwise."""
-    need_one_of(preset, tuple(PRESETS), name="preset")
-    chosen = PRESETS[preset]
-    if window is not None:
-        chosen = replace(chosen, window=window)
-    if basc is not None:
-        need_one_of(basc, (True, False, "scenicplus"), name="basc")
-        chosen = replace(chosen, eregulons=replace(chosen.eregulons, basc=basc))
-    if norm is not None:
-        need_one_of(norm, ("decoupler", "pyscenic"), name="norm")
-        chosen = replace(chosen, norm=norm)
-    return chosen
+def _need_memory(read: Read) -> None:
+    """Log what the steps will hold; raise `ValueError` when that is more than `settings.max_memory`."""
+    needs = stage_bytes(read.sizes)
+    stage = max(needs, key=needs.__getitem__)
+    logger.info("build_grn: needs about %.1f GB beside the data (%s)", needs[stage] / 1e9, stage)
+    if needs[stage] > package_settings.max_bytes:
+        raise fail(
+            ValueError, f"build_grn must stay below settings.max_memory = {package_settings.max_memory!r}.",
+            f"about {needs[stage] / 1e9:.2f} GB for the step {stage!r}.",
+            "raise grs.settings.max_memory, or leave out genes and regions seen in few cells.",
+        )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Checked input in name order: genes by name, regions by coordinate."""
-
-    rna: AnnData
-    cells: CellInput
-    groups: pd.Series
-    tfs: pd.Index
-    evidence: Evidence
-    pairs: pd.DataFrame | None
-    dropped: dict[str, int]
-
-
-def _gather(
-    rna: AnnData,
-    atac: AnnData | None,
-    groups: pd.Series,
-    knowledge: tuple[pd.Index, Evidence, dict[str, int]],
-    *,
-    layer: str | None,
-    atac_layer: str | None,
-    annotation: str | Path | pd.DataFrame | None,
-    settings: InferSettings,
-) -> _Read:
-    """Bring counts, evidence and candidate pairs into name order."""
-    names, evidence, dropped = knowledge
-    codes = groups.cat.codes.to_numpy().astype(np.int64)
-    cells, by_name, by_place = ordered_cells(rna, atac, codes, layer=layer, atac_layer=atac_layer)
-    evidence = Evidence(
-        motifs=None if evidence.motifs is None else evidence.motifs[by_place],
-        prior=None if evidence.prior is None else evidence.prior[:, by_name],
-    )
-    if atac is None:
-        return _Read(rna, cells, groups, names, evidence, None, dropped)
-    with step(logger, "build_grn: search space") as facts:
-        pairs, far = region_pairs(
-            rna, atac, annotation, window=settings.window, decay=settings.decay, anchor=settings.anchor
-        )
-        facts.append(f"{len(pairs)} region-gene pairs")
-    new_gene, new_region = np.argsort(by_name), np.argsort(by_place)
-    pairs = pairs.assign(gene=new_gene[pairs["gene"]], region=new_region[pairs["region"]])
-    pairs = pairs.sort_values(["gene", "region"], ignore_index=True)
-    return _Read(rna, cells, groups, names, evidence, pairs, {**dropped, **far})
-
-
-def _pooled(read: _Read) -> Pools:
-    """Sum the cells of metacells and normalise; the only dense matrix is metacells x genes."""
-    cells = read.cells
-    n_metacells = metacell_count(cells.counts.shape[0], median_depth(cells.depth, cells.fragments))
-    assigned = assign_metacells(pca_scores(cells.counts)[0], cells.codes, n_metacells=n_metacells)
-    logger.info("metacells: %d cells -> %d", assigned.size, assigned.max() + 1)
-    expression = log_normalise(pool(cells.counts, assigned)).toarray()
-    tfs = cells.genes.get_indexer(read.tfs)
-    if cells.accessibility is None:
-        return Pools(expression, cells.genes, tfs)
-    access = sp.csc_matrix(log_normalise(pool(cells.accessibility, assigned)))
-    access.sort_indices()
-    return Pools(expression, cells.genes, tfs, access, cells.regions, read.pairs)
-
-
-def _need_edges(found: Inferred, read: _Read, rho: float) -> None:
+def _need_edges(found: Inferred, read: Read, rho: float) -> None:
     if len(found.edges):
         return
     strong = int((np.abs(found.tf_gene.rho) > rho).sum())
@@ -268,7 +203,7 @@ def _need_edges(found: Inferred, read: _Read, rho: float) -> None:
     )  # fmt: skip
 
 
-def _collect(scores: CellScores, keys: GrnKeys, read: _Read, record: dict[str, Any]) -> Results:
+def _collect(scores: CellScores, keys: GrnKeys, read: Read, record: dict[str, Any]) -> Results:
     out = cell_results(scores, keys, read.rna.obs_names, read.groups)
     network = scores.network
     if scores.region is not None:

@@ -32,19 +32,23 @@ def ordered_cells(
     of the genes and of the regions as well.
     """
     counts = open_rows(rna, layer, what="RNA counts")
-    depth = row_sums(counts)
+    depth, rna_values = row_sums(counts)
     need_nonempty_rows(depth, rna.obs_names, what="RNA")
     by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
     genes = rna.var_names[by_name]
     if atac is None:
-        return CellInput(replace(counts, columns=by_name), genes, codes, depth), by_name, np.empty(0, dtype=int)
+        return (
+            CellInput(replace(counts, columns=by_name), genes, codes, depth, (rna_values, 0)),
+            by_name,
+            np.empty(0, dtype=int),
+        )
     access = open_rows(atac, atac_layer, what="ATAC counts", option="atac_layer")
-    fragments = row_sums(access)
+    fragments, atac_values = row_sums(access)
     need_nonempty_rows(fragments, atac.obs_names, what="ATAC")
     place = parse_regions(atac.var_names)
     by_place = np.lexsort((place["end"], place["start"], place["chrom"]))
     cells = CellInput(
-        replace(counts, columns=by_name), genes, codes, depth, replace(access, columns=by_place),
-        atac.var_names[by_place], fragments,
+        replace(counts, columns=by_name), genes, codes, depth, (rna_values, atac_values),
+        replace(access, columns=by_place), atac.var_names[by_place], fragments,
     )  # fmt: skip
     return cells, by_name, by_place

@@ -6,16 +6,18 @@ import numpy as np
 
 @nb.njit(cache=True, nogil=True)
 def quantile_bins(indptr, data, n_rows, n_bins, bins, top):
-    """Bin the stored values of non-negative CSC columns by rank: codes 1 to `top` in ascending order, zeros are code 0."""
+    """Bin the stored values of non-negative CSC columns by rank: codes 1 to `top` in ascending order, zeros are code 0.
+
+    Ranks count stored values only, so that sparse columns use all bins, too.
+    """
     for j in range(indptr.size - 1):
         a, b = indptr[j], indptr[j + 1]
         order = np.argsort(data[a:b])
-        zeros = n_rows - (b - a)
-        first, last, code = 0, -1, 0 if zeros > 0 else -1
+        first, last, code = 0, -1, 0 if b - a < n_rows else -1
         for k in range(order.size):
             if k > 0 and data[a + order[k]] != data[a + order[k - 1]]:
                 first = k
-            place = (zeros + first) * (n_bins - 1) // n_rows  # values of one tie share the bin of their first rank
+            place = first * (n_bins - 1) // (b - a)  # values of one tie share the bin of their first rank
             if place != last:
                 code, last = code + 1, place
             bins[a + order[k]] = code
@@ -69,9 +71,12 @@ def _fill(cells, bins, work, node_of, width, hist):
 
 
 @nb.njit(cache=True, nogil=True)
-def _best_split(hist, first, top, total, count, min_leaf):
-    """Best lowest bin of the right side, and its gain, sum and count; bins are scanned from above, so zeros come last."""
-    best, at, best_sum, best_n = 1e-12, 0, 0.0, 0.0
+def _best_split(hist, first, top, total, count, min_leaf, least):
+    """Best lowest bin of the right side (0: no gain above `least`), and its gain, sum and count.
+
+    Bins are scanned from above, so zeros come last.
+    """
+    best, at, best_sum, best_n = least * count, 0, 0.0, 0.0
     right, n_right = 0.0, 0.0
     for v in range(top, 0, -1):
         k = 2 * (first + v)
@@ -82,13 +87,20 @@ def _best_split(hist, first, top, total, count, min_leaf):
         n_left = count - n_right
         if n_left < min_leaf or n_left <= 0:
             break
-        if n_right < min_leaf:
-            continue
-        step = right / n_right - (total - right) / n_left
-        gain = step * step * n_right * n_left / count
-        if gain > best:
-            best, at, best_sum, best_n = gain, v, right, n_right
+        step = right * count - total * n_right
+        if step * step > best * n_right * n_left and n_right >= min_leaf:
+            best, at, best_sum, best_n = step * step / (n_right * n_left), v, right, n_right
+    best /= count
     return best, at, best_sum, best_n
+
+
+@nb.njit(cache=True, nogil=True)
+def _move(cells, bins, lowest, n_open, node_of):
+    """Send the cells at or above the lowest bin of the right side of their node to its right child."""
+    for z in range(cells.size):
+        c = np.uint32(cells[z])
+        q = np.uint32(node_of[c])
+        node_of[c] = np.uint8(q + np.uint32(n_open) * np.uint32(bins[z] >= lowest[q]))
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
@@ -123,6 +135,7 @@ def _boost_gene(
     gain, split_sum, split_n = np.empty(n_nodes), np.empty(n_nodes), np.empty(n_nodes)
     split_f, split_b = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     value = np.empty(n_nodes)
+    lowest = np.empty(n_nodes, np.int16)
     perm = np.arange(feat.size)
     recent = np.zeros(window)
     n_try = max(1, int(max_features * feat.size))
@@ -145,21 +158,31 @@ def _boost_gene(
                 for q in range(n_open):
                     if count[q] < 2 * min_leaf or count[q] < 2:
                         continue
-                    found, at, right, n_right = _best_split(hist, q * width, top[f], total[q], count[q], min_leaf)
-                    if at > 0 and found > gain[q]:
+                    found, at, right, n_right = _best_split(
+                        hist, q * width, top[f], total[q], count[q], min_leaf, max(gain[q], 1e-12)
+                    )
+                    if at > 0:
                         gain[q], split_f[q], split_b[q] = found, perm[j], at
                         split_sum[q], split_n[q] = right, n_right
+            lowest[:] = 256  # no bin is as large: the other nodes stay whole
             for q in range(n_open):
                 if gain[q] <= 0:
                     continue
                 gain_out[split_f[q]] += gain[q] / n_inside
-                f, child = feat[split_f[q]], q + n_open
-                for z in range(indptr[f], indptr[f + 1]):
-                    if bins[z] >= split_b[q] and node_of[indices[z]] == q:
-                        node_of[indices[z]] = child
+                child = q + n_open
                 total[child], count[child] = split_sum[q], split_n[q]
                 total[q] -= split_sum[q]
                 count[q] -= split_n[q]
+            for j in range(n_try):
+                some = False
+                for q in range(n_open):
+                    own = gain[q] > 0 and split_f[q] == perm[j]
+                    lowest[q] = split_b[q] if own else 256
+                    some |= own
+                if some:
+                    f = feat[perm[j]]
+                    a, b = indptr[f], indptr[f + 1]
+                    _move(indices[a:b], bins[a:b], lowest, n_open, node_of)
         for q in range(n_nodes):
             value[q] = total[q] / count[q] if count[q] > 0 else 0.0
         before, after, n_out = _take_step(residual, node_of, value, rate, work)

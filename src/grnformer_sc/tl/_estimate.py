@@ -1,0 +1,211 @@
+"""`grs.estimate`: seconds and memory of `build_grn` before it is run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._core.inputs import Barcodes, find_group, resolve
+from .._core.rng import seeds_for
+from .._core.rows import Rows
+from .._core.settings import resolve_jobs, settings
+from .._core.tables import edge_table, eregulon_name
+from ..grn.cost import EREGULONS_PER_TF, STAGES, stage_bytes
+from ..grn.infer import Evidence, InferSettings, Pools, join_links, lay_out
+from ..grn.region_gene import score_pairs
+from ..grn.score import CellInput, fit_cells
+from ..grn.tf_gene import TfGeneLinks, tf_gene_links
+from ._evidence import read_evidence
+from ._read import Read, gather, pooled
+from ._settings import settings_of
+
+logger = logging.getLogger(__name__)
+
+PROBED_CELLS = 2_000  # cells on which the steps are tried
+PROBED_METACELLS = 250
+MOST_PROBED = 20_000
+PROBED_GENES = 8
+PROBED_TFS = 48
+OVERHEAD = 10  # boosting a gene takes as long as so many more regions
+JOINED_GENES = 500
+TARGETS = 100  # genes of a stand-in eRegulon
+
+
+def estimate(
+    data: Any,
+    groupby: str | None = None,
+    *,
+    annotation: str | Path | pd.DataFrame | None = None,
+    motifs: Any = None,
+    prior: Any = None,
+    tfs: Any = None,
+    preset: str = "default",
+    rna: str = "rna",
+    atac: str = "atac",
+    layer: str | None = None,
+    atac_layer: str | None = None,
+    barcodes: Barcodes = "exact",
+    window: int | None = None,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Estimate how long `tl.build_grn` takes on this machine and how much memory it needs.
+
+    The input is read and checked as in the real run; every step is tried on a part of it (some cells, genes and TFs), and
+    its time is scaled by exact counts of the work. Memory follows from the sizes alone. Compilation, which the first call
+    in a new environment pays, is not in it.
+
+    Parameters
+    ----------
+    data
+        MuData, pair (rna, atac), or AnnData with RNA only; nothing is written to it.
+    groupby
+        Column of obs with the cell types.
+    annotation, motifs, prior, tfs, preset, rna, atac, layer, atac_layer, barcodes, window, n_jobs
+        As in `tl.build_grn`.
+
+    Returns
+    -------
+    Table with one row per step and the row `total`: `seconds`, and `gb`, the memory beyond what the process holds when the
+    step begins (of the total: the largest).
+
+    Raises
+    ------
+    KeyError, ValueError
+        The input cannot be used; as in `tl.build_grn`.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    >>> grs.estimate(mdata, "cell_type").index.tolist()
+    ['read', 'metacells', 'region -> gene', 'TF -> gene', 'eRegulons', 'cells', 'total']
+    """
+    chosen = settings_of(preset, window=window)
+    jobs = resolve_jobs(n_jobs)
+    start = time.perf_counter()
+    rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
+    read = gather(
+        rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
+        read_evidence(rna_data, atac_data, tfs, motifs, prior),
+        layer=layer, atac_layer=atac_layer, annotation=annotation, settings=chosen,
+    )  # fmt: skip
+    seconds = {"read": time.perf_counter() - start}
+    with settings.override(progress=False):
+        seconds |= _probe(read, chosen, min(jobs, os.cpu_count() or 1))
+    table = pd.DataFrame({"seconds": seconds, "gb": pd.Series(stage_bytes(read.sizes)) / 1e9}, index=list(STAGES))
+    table.loc["total"] = [table["seconds"].sum(), table["gb"].max()]
+    logger.info("estimate: %.0f s, %.1f GB", *table.loc["total"])
+    return table
+
+
+def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float]:
+    """Seconds of all steps after reading, from a part of the cells."""
+    n_cells, n_metacells = read.cells.counts.shape[0], read.n_metacells
+    n_probed = min(n_cells, MOST_PROBED, max(PROBED_CELLS, PROBED_METACELLS * n_cells // n_metacells))
+    part = _part(read.cells, n_probed)
+    n_pools = max(2, round(n_metacells * n_probed / n_cells))
+    pools, took = _timed(lambda: pooled(read, part, n_pools))
+    seconds = {"metacells": took * n_cells / n_probed}
+    scale = n_metacells / n_pools / n_threads
+    seconds["region -> gene"] = _region_gene(pools, chosen) * scale
+    seconds["TF -> gene"] = _tf_gene(pools, chosen) * scale
+    few = _part(read.cells, min(n_cells, PROBED_CELLS))
+    edges = _stand_in(read, pools)
+    names = list(read.groups.cat.categories)
+    took = _timed(lambda: fit_cells(few, edges, names, norm=chosen.norm, n_jobs=n_threads))[1]
+    return {**seconds, "eRegulons": _eregulons(read, pools, chosen), "cells": took * n_cells / few.counts.shape[0]}
+
+
+def _region_gene(pools: Pools, chosen: InferSettings) -> float:
+    """Seconds on one thread, scaled from genes with few and with many regions."""
+    if pools.pairs is None or pools.accessibility is None:
+        return 0.0
+    count = np.bincount(pools.pairs["gene"], minlength=pools.genes.size)
+    linked = np.flatnonzero(count)[np.argsort(count[count > 0], kind="stable")]
+    genes = np.sort(linked[np.unique(np.linspace(0, linked.size - 1, PROBED_GENES).astype(int))])
+    own = pools.pairs[np.isin(pools.pairs["gene"], genes)]
+    given = (
+        pools.expression[:, genes], pools.accessibility, np.searchsorted(genes, own["gene"]), own["region"].to_numpy(),
+        seeds_for(0, "probe", pools.genes[genes]),
+    )  # fmt: skip
+    score_pairs(*given, settings=replace(chosen.region_gene, n_trees=1), n_jobs=1)  # compiled before it is timed
+    took = _timed(lambda: score_pairs(*given, settings=chosen.region_gene, n_jobs=1))[1]
+    return took * float((count[linked] + OVERHEAD).sum() / (count[genes] + OVERHEAD).sum())
+
+
+def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
+    """Seconds on one thread, scaled from some genes."""
+    tfs = pools.tfs[:PROBED_TFS]
+    others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_GENES).astype(int), tfs)
+    genes = np.r_[tfs, others]
+    given = pools.expression[:, genes], np.arange(tfs.size), seeds_for(0, "probe", pools.genes[genes])
+    tf_gene_links(*given, settings=replace(chosen.tf_gene, n_trees=1), n_jobs=1)
+    took = _timed(lambda: tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1))[1]
+    return took * pools.genes.size / genes.size
+
+
+def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
+    """Seconds to join links, from a part of the genes with random scores."""
+    rng = np.random.default_rng(0)
+    every = max(1, pools.genes.size // JOINED_GENES)
+    genes = np.arange(0, pools.genes.size, every)
+    score = rng.random((pools.tfs.size, genes.size), dtype=np.float32)
+    tf_gene = TfGeneLinks(score, score, score, 2 * rng.random(score.shape, dtype=np.float32) - 1)
+    links = None
+    if pools.pairs is not None:
+        links = pools.pairs[pools.pairs["gene"] % every == 0]
+        random = {name: rng.random(len(links)) for name in ("importance", "score", "rho")}
+        links = links.assign(gene=links["gene"] // every, **random).reset_index(drop=True)
+    prior = read.evidence.prior
+    evidence = replace(read.evidence, prior=None if prior is None else prior[:, genes])
+    part = replace(pools, genes=pools.genes[genes], tfs=np.zeros_like(pools.tfs))
+    call = partial(_join, links, tf_gene, evidence, part, chosen)
+    call()
+    return _timed(call)[1] * every
+
+
+def _join(
+    links: pd.DataFrame | None, tf_gene: TfGeneLinks, evidence: Evidence, pools: Pools, chosen: InferSettings
+) -> None:
+    lay_out(join_links(links, tf_gene, evidence, chosen.eregulons), links, tf_gene, pools, evidence)
+
+
+def _stand_in(read: Read, pools: Pools) -> pd.DataFrame:
+    """Edges of two random eRegulons per TF."""
+    rng = np.random.default_rng(0)
+    tf = np.repeat(read.tfs.to_numpy(dtype=str), EREGULONS_PER_TF * TARGETS)
+    sign = np.tile(np.repeat([1, -1], TARGETS), read.tfs.size)
+    regions = np.array([""]) if pools.regions is None else pools.regions.to_numpy(dtype=str)
+    state = 0 if pools.regions is None else 1
+    columns = {
+        "tf": tf, "gene": rng.choice(pools.genes.to_numpy(dtype=str), tf.size), "region": rng.choice(regions, tf.size),
+        "sign": sign, "region_sign": np.full(tf.size, state),
+        "eregulon": [eregulon_name(t, s, state) for t, s in zip(tf, sign, strict=True)],
+    }  # fmt: skip
+    return edge_table({**columns, "evidence": np.full(tf.size, "none")})
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    out = call()
+    return out, time.perf_counter() - start
+
+
+def _part(cells: CellInput, n: int) -> CellInput:
+    """Every n-th cell, in memory."""
+    rows = np.unique(np.linspace(0, cells.counts.shape[0] - 1, n).astype(np.int64))
+    access = cells.accessibility
+    return replace(
+        cells, counts=Rows(cells.counts.take(rows)), codes=cells.codes[rows], depth=cells.depth[rows],
+        accessibility=None if access is None else Rows(access.take(rows)),
+        fragments=None if cells.fragments is None else cells.fragments[rows],
+    )  # fmt: skip
