@@ -96,9 +96,16 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["env"])
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, or those named after `--`, and print their tables."""
-    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("[a-z]*.py"))):
-        run(session, script)
+    """Run the benchmarks, or those named after `--`, beside the packages of `rivals` where that was run before."""
+    peers = Path(os.environ.get("NOX_ENVDIR", ROOT / ".nox"), "rivals", "bin", "python")
+    env = {"GRS_PEERS_PYTHON": str(peers)} if peers.exists() else {}
+    run(session, "-m", "pytest", "-c", "benchmarks/pytest.ini", *(session.posargs or ["benchmarks"]), env=env)
+
+
+@nox.session(python="3.11", default=False)
+def rivals(session: nox.Session) -> None:
+    """Install pySCENIC, arboreto and rustscenic, whose pins are older than ours, in an environment of their own."""
+    session.install("-q", "-r", "benchmarks/rivals/requirements.txt")
 
 
 @nox.session(requires=["env"])

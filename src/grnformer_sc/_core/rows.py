@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +65,17 @@ class Rows:
             for a in range(0, last - first, step):
                 yield first + a, part if step >= last - first else part[a : a + step]
 
+    def tasks(self) -> Iterator[tuple[int, Callable[[], sp.csr_matrix]]]:
+        """All rows for threads: number of the first row, and a call that gives the block.
+
+        What is in memory is cut by the thread that calls; files are read one after the other as tasks are handed out.
+        """
+        if self.in_memory:
+            step = settings.chunk_cells
+            yield from ((a, partial(self.block, a, a + step)) for a in range(0, self.shape[0], step))
+        else:
+            yield from ((first, partial(_itself, part)) for first, part in self.blocks())
+
     def weighted(self, weights: sp.csr_matrix) -> sp.csr_matrix:
         """Weighted sums of rows; only rows with a weight are read."""
         if self.in_memory:
@@ -89,6 +101,10 @@ class Rows:
         if self.columns is not None:
             return sp.csr_matrix(out.tocsc()[:, self.columns].tocsr())  # rows come out sorted, in linear time
         return out if out.has_sorted_indices else sp.csr_matrix(out.tocsc().tocsr())
+
+
+def _itself(part: sp.csr_matrix) -> sp.csr_matrix:
+    return part
 
 
 def row_sums(x: Rows) -> tuple[Float[np.ndarray, " cells"], int]:

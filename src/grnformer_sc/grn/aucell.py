@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -90,11 +91,12 @@ def aucell(
     regulon = by_gene.indices.astype(np.uint16 if members.shape[0] <= MOST_UINT16 else np.uint32)  # less to load
     out = np.empty((x.shape[0], members.shape[0]), dtype=np.float32)
 
-    def score(first: int, rows: sp.csr_matrix) -> None:
+    def score(first: int, read: Callable[[], sp.csr_matrix]) -> None:
+        rows = read()
         recovery_area(
             rows.data, rows.indices, rows.indptr, n_genes, start, regulon, by_gene.data, total, cutoff,
             ties == "expected", scale, out[first : first + rows.shape[0]],
         )  # fmt: skip
 
-    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(*part) for part in x.blocks())
+    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(score)(*task) for task in x.tasks())
     return out

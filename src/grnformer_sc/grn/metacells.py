@@ -23,7 +23,7 @@ def metacell_count(n_cells: int, depth: float) -> int:
 
     Data too small for that stay single cells when they are deep enough (`depth`: median counts per cell of the sparser
     modality). On simulations pooling 2,000 deep cells loses a third of the TF -> gene precision, on the mouse cortex (83
-    ATAC counts per cell) pooling ten cells finds promoters half again as well as single cells (benchmarks/recovery.py).
+    ATAC counts per cell) pooling ten cells finds promoters half again as well as single cells.
     """
     if n_cells >= FEWEST * SMALLEST:
         return int(np.clip(n_cells // POOLED, FEWEST, MOST))
