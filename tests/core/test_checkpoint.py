@@ -61,6 +61,12 @@ def test_a_broken_file_is_named_and_made_again(tmp_path: Path, caplog: pytest.Lo
     np.testing.assert_array_equal(part.keep("a", never), values())
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"checkpoint must name a folder.*Fix"):
+        Checkpoint.at(tmp_path / "file")
+
+
 def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         Checkpoint.at(tmp_path).of("step").keep("a", never)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata as ad
@@ -85,6 +86,15 @@ def test_partitions_of_dask_are_computed_once() -> None:
     computed.clear()
     assert sum(part.shape[0] for _, part in Rows(source).blocks(3)) == N_CELLS
     assert computed == [0, 1, 2]
+
+
+def test_unknown_chunks_of_dask_are_named() -> None:
+    adata = ad.AnnData(da.from_array(COUNTS, chunks=(20, N_GENES)))
+    source = adata.X
+    source._chunks = ((np.nan,) * 3, (N_GENES,))  # what a filter leaves
+    holder = SimpleNamespace(X=source, layers={}, var_names=adata.var_names)
+    with pytest.raises(ValueError, match=r"chunks must be known.*compute_chunk_sizes"):
+        open_rows(holder, None, what="RNA")
 
 
 def test_values_on_disk_are_checked_as_they_are_read(tmp_path: Path) -> None:

@@ -374,10 +374,15 @@ class TestPresets:
         assert not near["rna"].uns["grn"]["edges"].equals(built["rna"].uns["grn"]["edges"])
 
     @pytest.mark.parametrize(
-        ("option", "text"), [({"preset": "x"}, "preset"), ({"basc": "x"}, "basc"), ({"norm": "x"}, "norm")]
-    )
+        ("option", "text"),
+        [
+            ({"preset": "x"}, "preset must be one of"), ({"basc": "x"}, "basc must be one of"),
+            ({"norm": "x"}, "norm must be one of"), ({"window": -5}, "window must lie in"),
+            ({"window": 0}, "at least"),
+        ],
+    )  # fmt: skip
     def test_unknown_settings_are_named(self, toy, option, text):
-        with pytest.raises(ValueError, match=f"{text} must be one of"):
+        with pytest.raises(ValueError, match=text):
             grs.tl.build_grn(toy, **option)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import fail
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,6 +33,8 @@ class Checkpoint:
         if folder is None:
             return cls()
         path = Path(folder)
+        if path.exists() and not path.is_dir():
+            raise fail(ValueError, "checkpoint must name a folder.", f"the file {str(path)!r}.", "name a new folder.")
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 

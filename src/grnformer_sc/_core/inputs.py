@@ -136,6 +136,12 @@ def open_rows(adata: AnnData, layer: str | None, *, what: str, option: str = "la
         else:
             need_finite_nonnegative(values, what=name)
 
+    chunks = getattr(x, "chunks", None) or ()
+    if any(np.isnan(size) for axis in chunks if isinstance(axis, tuple) for size in axis):
+        raise fail(
+            ValueError, f"{name}: the sizes of all dask chunks must be known.", "unknown chunk sizes.",
+            "call .compute_chunk_sizes() on the array first.",
+        )  # fmt: skip
     if getattr(x, "format", "csr") == "csc" and hasattr(x, "to_memory"):
         logger.info("%s is stored by columns: read as a whole; write it as CSR to have it read in blocks", name)
         x = x.to_memory()

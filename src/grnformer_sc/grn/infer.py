@@ -155,6 +155,8 @@ def lay_out(
     region its region -> gene score.
     """
     tf, gene, region = modules.tf, modules.gene, modules.region
+    if not tf.size:
+        return edge_table({})
     columns = {
         "tf": pools.genes[pools.tfs[tf]],
         "gene": pools.genes[gene],

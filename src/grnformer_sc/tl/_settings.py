@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .._core.checks import need_one_of
+from .._core.checks import need_between, need_one_of
 from ..grn.aucell import Norm
 from ..grn.eregulons import Basc
 from ..grn.infer import PRESETS, InferSettings
@@ -17,6 +17,7 @@ def settings_of(
     need_one_of(preset, tuple(PRESETS), name="preset")
     chosen = PRESETS[preset]
     if window is not None:
+        need_between(window, 0, float("inf"), name="window")
         chosen = replace(chosen, window=window)
     if basc is not None:
         need_one_of(basc, (True, False, "scenicplus"), name="basc")
