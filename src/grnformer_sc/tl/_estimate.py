@@ -37,6 +37,7 @@ PROBED_GENES = 8
 PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
 JOINED_GENES = 500
+USUAL_RHO = 0.1  # spread of correlations
 TARGETS = 100  # genes of a stand-in eRegulon
 
 
@@ -159,11 +160,12 @@ def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
     every = max(1, pools.genes.size // JOINED_GENES)
     genes = np.arange(0, pools.genes.size, every)
     score = rng.random((pools.tfs.size, genes.size), dtype=np.float32)
-    tf_gene = TfGeneLinks(score, score, score, 2 * rng.random(score.shape, dtype=np.float32) - 1)
+    tf_gene = TfGeneLinks(score, score, score, rng.normal(0, USUAL_RHO, score.shape).astype(np.float32))
     links = None
     if pools.pairs is not None:
         links = pools.pairs[pools.pairs["gene"] % every == 0]
-        random = {name: rng.random(len(links)) for name in ("importance", "score", "rho")}
+        random = {name: rng.random(len(links)) for name in ("importance", "score")}
+        random["rho"] = rng.normal(0, USUAL_RHO, len(links))
         links = links.assign(gene=links["gene"] // every, **random).reset_index(drop=True)
     prior = read.evidence.prior
     evidence = replace(read.evidence, prior=None if prior is None else prior[:, genes])
