@@ -63,7 +63,7 @@ def test_a_broken_file_is_named_and_made_again(tmp_path: Path, caplog: pytest.Lo
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"checkpoint must name a folder.*Fix"):
+    with pytest.raises(ValueError, match=r"resume must name a folder.*Fix"):
         Checkpoint.at(tmp_path / "file")
 
 

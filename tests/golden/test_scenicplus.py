@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from grnformer_sc.grn.eregulons import Links, motif_eregulons
-from grnformer_sc.grn.infer import PRESETS
 from grnformer_sc.grn.region_gene import parse_regions, search_space
+from grnformer_sc.grn.settings import PRESETS
 
 PRESET = PRESETS["scenicplus"]
 TRIPLET = ["TF", "region", "gene", "tf2g_sign", "r2g_sign"]

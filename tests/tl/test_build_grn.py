@@ -405,9 +405,9 @@ def test_a_stopped_run_goes_on_with_the_same_bits(toy, built, tmp_path, monkeypa
     )
     stop = True
     with pytest.raises(KeyboardInterrupt):
-        grs.tl.build_grn(toy, groupby="cell_type", checkpoint=tmp_path, n_jobs=1)
+        grs.tl.build_grn(toy, groupby="cell_type", resume=tmp_path, n_jobs=1)
     assert "grn" not in toy["rna"].uns
     stop = False
-    grs.tl.build_grn(toy, groupby="cell_type", checkpoint=tmp_path, n_jobs=1)
+    grs.tl.build_grn(toy, groupby="cell_type", resume=tmp_path, n_jobs=1)
     assert len(done) == 3 + (toy["rna"].n_vars // 10 - 2)
     assert_same_network(toy["rna"], built["rna"])

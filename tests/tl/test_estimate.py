@@ -15,7 +15,7 @@ from grnformer_sc.grn.cost import STAGES, Sizes, stage_bytes
 
 SMALL = Sizes(
     n_cells=2000, n_genes=2000, n_regions=20_000, rna_values=10**6, atac_values=10**6, n_pairs=40_000, n_metacells=200,
-    n_tfs=100,
+    n_single=0, n_tfs=100,
 )  # fmt: skip
 
 

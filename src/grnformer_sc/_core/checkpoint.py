@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from .checks import fail
 
@@ -34,7 +35,7 @@ class Checkpoint:
             return cls()
         path = Path(folder)
         if path.exists() and not path.is_dir():
-            raise fail(ValueError, "checkpoint must name a folder.", f"the file {str(path)!r}.", "name a new folder.")
+            raise fail(ValueError, "resume must name a folder.", f"the file {str(path)!r}.", "name a new folder.")
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
@@ -60,12 +61,17 @@ class Checkpoint:
         return out
 
 
+NO_CHECKPOINT = Checkpoint()
+
+
 def _digest(parts: tuple[Any, ...]) -> str:
     found = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
             found.update(f"{part.dtype}{part.shape}".encode())
             found.update(np.ascontiguousarray(part).data)
+        elif sp.issparse(part):
+            found.update(_digest((part.data, part.indices, part.indptr, part.shape)).encode())
         else:
             found.update(repr(part).encode())
     return found.hexdigest()

@@ -24,7 +24,11 @@ EDGE_COLUMNS: dict[str, str] = {
     "sign": "int8",
     "region_sign": "int8",
     "support": "int16",
+    "region_gene_fdr": "float32",
+    "tf_gene_fdr": "float32",
     "fdr": "float32",
+    "frequency": "float32",
+    "triplet_rank": "float32",
     "score": "float32",
     "eregulon": "category",
 }

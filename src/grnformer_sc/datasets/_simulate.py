@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,7 @@ TURNED = 0.1  # share of sites that act against their TF's main sign
 BOUND = 0.15  # share of the decoy regions that a TF opens without any gene responding
 COPIED = 0.4  # share of the decoy regions that are open where some enhancer is
 TFS_PER_FACTOR = 5  # cell states within a type: one hidden programme per so many TFs
+REGULATED, UNREGULATED = 0.2, 0.8  # spread over cell types of the own level of a gene with and without an enhancer
 DISPERSION = 0.3  # of the negative binomial: variance = mean + DISPERSION * mean ** 2
 ATAC_DEPTH = 0.12  # mean counts per region and cell
 
@@ -58,7 +59,13 @@ class Regulation:
 
 
 def simulate_multiome(
-    n_cells: int = 2000, *, n_genes: int = 500, n_tfs: int = 40, n_types: int = 5, rng: RngLike = 0
+    n_cells: int = 2000,
+    *,
+    n_genes: int = 500,
+    n_tfs: int = 40,
+    n_types: int = 5,
+    planted: bool = True,
+    rng: RngLike = 0,
 ) -> MuData:
     """Simulate paired RNA and ATAC counts of cells whose regulatory network is known.
 
@@ -80,6 +87,10 @@ def simulate_multiome(
         TFs.
     n_types
         Cell types.
+    planted
+        `False` cuts every link: TFs neither open a region nor act on a gene. Genes, regions and TFs still follow cell
+        types and shared factors, each in its own way, and motifs stay where they are; the table of true links is empty.
+        What is found in such cells is false.
     rng
         The same number gives the same bytes.
 
@@ -113,6 +124,8 @@ def simulate_multiome(
     root = as_root(rng)
     layout = lay_out_genome(n_genes, n_tfs, generator(root, "layout"))
     plan = _draw_regulation(layout, n_tfs, n_types, generator(root, "regulation"))
+    if not planted:
+        layout, plan = _cut_links(layout, plan)
     types = _draw_types(n_cells, n_types, generator(root, "types"))
     starts = range(0, n_cells, CHUNK)
     chunks = [_draw_cells(types[s : s + CHUNK], layout, plan, generator(root, "cells", s)) for s in starts]
@@ -121,6 +134,16 @@ def simulate_multiome(
     obs = pd.DataFrame({CELL_TYPE: labels}, index=pd.Index(numbered("cell", n_cells, 5)))
     first = _rna(sp.vstack(rna, "csr"), obs, layout, plan, np.concatenate(activity))
     return as_mudata({"rna": first, "atac": _atac(sp.vstack(atac, "csr"), obs, layout, plan, root)})
+
+
+def _cut_links(layout: Layout, plan: Regulation) -> tuple[Layout, Regulation]:
+    """Nothing is regulated; the genes that were follow the cell types as much as the others."""
+    regulated = np.unique(layout.links["gene"])
+    gene_types = plan.gene_types.copy()
+    gene_types[regulated] *= UNREGULATED / REGULATED
+    return replace(layout, links=layout.links[:0]), replace(
+        plan, opening=plan.opening * 0, strength=plan.strength[:0], gene_types=gene_types
+    )
 
 
 def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:
@@ -163,6 +186,7 @@ def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Ge
     regulated = np.zeros(n_genes, dtype=bool)
     regulated[layout.links["gene"]] = True
     is_tf = layout.genes["is_tf"].to_numpy()
+    own = np.where(regulated, REGULATED, np.where(is_tf, 0.0, UNREGULATED))
     return Regulation(
         sites=sites,
         slope=rng.uniform(1.5, 4, len(sites)),
@@ -172,7 +196,7 @@ def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Ge
         profile=profile,
         region_rate=rng.lognormal(0, 0.5, n_regions),
         gene_base=np.where(is_tf, 0.5, 2.0) * rng.lognormal(0, 0.7, n_genes),
-        gene_types=rng.normal(0, 1, (n_genes, n_types)) * np.where(regulated, 0.2, np.where(is_tf, 0.0, 0.8))[:, None],
+        gene_types=rng.normal(0, 1, (n_genes, n_types)) * own[:, None],
         gene_factors=rng.normal(0, 0.25 / np.sqrt(len(tf_factors)), (n_genes, len(tf_factors))) * ~is_tf[:, None],
         tf_types=tf_types,
         hidden_types=hidden_types,

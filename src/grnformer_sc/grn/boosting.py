@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int, UInt8
 from joblib import Parallel, delayed
 
+from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.checks import need_between
 from .._core.logging import progress
 from ._kernels.boosting import boost_genes, quantile_bins
 
-T = TypeVar("T")
 BLOCK_PAIRS = 20_000  # candidate pairs per block of genes: some seconds of work, some MB of bins
 
 
@@ -95,9 +95,25 @@ def blocks_of(work: Int[np.ndarray, " genes"], limit: int = BLOCK_PAIRS) -> list
 
 
 def run_blocks(
-    function: Callable[[int, int], T], blocks: list[tuple[int, int]], *, n_jobs: int, title: str
-) -> Iterable[T]:
-    """Run a function over blocks of genes through joblib, in order; `joblib.parallel_config` may send it elsewhere."""
+    function: Callable[..., Float[np.ndarray, " pairs"]],
+    blocks: list[tuple[int, int]],
+    *shared: Any,
+    n_jobs: int,
+    title: str,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> Float[np.ndarray, " pairs"]:
+    """Join the results of ``function(first, last, *shared)`` for blocks of genes.
+
+    Blocks are run by joblib: on threads, or where `joblib.parallel_config` sends them (what they share is passed as
+    arguments, so that dask sends it to each worker once). Finished blocks are kept in the checkpoint.
+    """
     jobs = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    results = jobs(delayed(function)(first, last) for first, last in blocks)
-    return progress(results, title=title, total=len(blocks))
+    tasks = (delayed(_block)(checkpoint, function, first, last, *shared) for first, last in blocks)
+    parts = progress(jobs(tasks), title=title, total=len(blocks))
+    return np.concatenate([np.empty(0, np.float32), *parts])
+
+
+def _block(
+    checkpoint: Checkpoint, function: Callable[..., np.ndarray], first: int, last: int, *shared: Any
+) -> Float[np.ndarray, " pairs"]:
+    return checkpoint.keep(f"{first}-{last}", lambda: function(first, last, *shared))

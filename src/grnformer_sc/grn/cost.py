@@ -29,6 +29,7 @@ class Sizes:
     atac_values: int
     n_pairs: int
     n_metacells: int
+    n_single: int
     n_tfs: int
 
     @property
@@ -45,7 +46,8 @@ def stage_bytes(size: Sizes) -> dict[str, float]:
     pooled_atac = min(size.n_metacells * size.n_regions, size.atac_values)
     block = min(1.0, POOL_BLOCK / size.n_cells) * max(size.rna_values, size.atac_values)
     scores = size.n_tfs * size.n_genes
-    kept = VALUE * pooled_atac + 4 * dense  # what the regressions read
+    fitted_to = size.n_single or size.n_metacells
+    kept = VALUE * pooled_atac + 4 * dense + 4 * size.n_single * size.n_genes  # what the regressions read
     edges = min(EDGES_PER_GENE * size.n_genes, MOST_EDGES)
     cells = size.n_cells * (6 * size.n_eregulons + 2 * VALUE * MOST_NEIGHBOURS)
     found = {
@@ -55,7 +57,7 @@ def stage_bytes(size: Sizes) -> dict[str, float]:
             3 * VALUE * max(pooled_rna, pooled_atac) + VALUE * block,
         ),
         "region -> gene": kept + 4 * dense + PAIR * size.n_pairs if size.n_pairs else 0.0,
-        "TF -> gene": kept + 20 * dense + 60 * scores + 16 * min(scores, SCREENED * size.n_genes),
+        "TF -> gene": kept + 20 * fitted_to * size.n_genes + 60 * scores + 16 * min(scores, SCREENED * size.n_genes),
         "eRegulons": kept + EDGE * edges,
         "cells": EDGE / 2 * edges + cells + 2 * VALUE * fitted * size.atac_values,
     }

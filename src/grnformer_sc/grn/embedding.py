@@ -40,11 +40,7 @@ def pca_scores(
     rows = as_rows(counts)
     x = _fitted(rows, log_normalise)
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
-    left, values, right = _truncated_svd(x, mean, n_comps, seed)
-    scores = left * values
-    if x.shape[0] < rows.shape[0]:
-        projected = [log_normalise(part) @ right.T for _, part in rows.blocks()]
-        scores = np.concatenate(projected) - mean @ right.T
+    scores, right = _components(rows, x, log_normalise, mean, n_comps, seed)
     return scores.astype(np.float32), right.astype(np.float32), mean.astype(np.float32)
 
 
@@ -59,12 +55,9 @@ def lsi_scores(counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0
     for _, part in rows.blocks():
         open_in += np.bincount(part.indices, minlength=open_in.size)
     rarity = np.log1p(rows.shape[0] / np.maximum(open_in, 1))
-    x = _fitted(rows, partial(_tf_idf, rarity=rarity))
-    left, values, right = _truncated_svd(x, np.zeros(x.shape[1]), n_comps + 1, seed)
-    scores = left * values
-    if x.shape[0] < rows.shape[0]:
-        scores = np.concatenate([_tf_idf(part, rarity) @ right.T for _, part in rows.blocks()])
-    scores = scores[:, 1:]
+    transform = partial(_tf_idf, rarity=rarity)
+    x = _fitted(rows, transform)
+    scores = _components(rows, x, transform, np.zeros(x.shape[1], dtype=np.float32), n_comps + 1, seed)[0][:, 1:]
     length = np.linalg.norm(scores, axis=1, keepdims=True)
     return np.divide(scores, length, out=np.zeros_like(scores), where=length > 0).astype(np.float32)
 
@@ -75,6 +68,21 @@ def _fitted(rows: Rows, transform: Callable[[sp.csr_matrix], sp.csr_matrix]) -> 
     if step > 1:
         return transform(rows.take(np.arange(0, rows.shape[0], step)))
     return sp.vstack([transform(part) for _, part in rows.blocks()], "csr")
+
+
+def _components(
+    rows: Rows,
+    fitted: sp.csr_matrix,
+    transform: Callable[[sp.csr_matrix], sp.csr_matrix],
+    mean: np.ndarray,
+    n_comps: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all rows on the components of the fitted ones, and the loadings."""
+    left, values, right = _truncated_svd(fitted, mean, n_comps, seed)
+    if fitted.shape[0] == rows.shape[0]:
+        return left * values, right
+    return np.concatenate([transform(part) @ right.T for _, part in rows.blocks()]) - mean @ right.T, right
 
 
 def _tf_idf(x: sp.csr_matrix, rarity: Float[np.ndarray, " regions"]) -> sp.csr_matrix:

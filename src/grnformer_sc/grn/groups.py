@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int, Shaped
 
-from .._core.rows import Rows, as_rows
+from .._core.rows import Rows
+from .metacells import pool
 
 MIN_ACTIVE = 0.10  # share of a type's cells in which a kept eRegulon is active
 MIN_DETECTED = 0.05  # share of a type's cells in which its TF is detected
@@ -23,15 +23,7 @@ def group_shares(
     x: Rows | sp.csr_matrix, codes: Int[np.ndarray, " cells"], n_groups: int
 ) -> Float[np.ndarray, "groups columns"]:
     """Share of the cells of each group in which a column is not zero, in one pass over blocks of cells."""
-    rows = as_rows(x)
-    count = np.zeros((n_groups, rows.shape[1]))
-    for first, part in replace(rows, columns=None).blocks():
-        n = part.shape[0]
-        member = sp.csr_matrix((np.ones(n), (codes[first : first + n], np.arange(n))), (n_groups, n))
-        found = member @ sp.csr_matrix((np.ones(part.nnz), part.indices, part.indptr), part.shape)
-        count += found.toarray()
-    share = count / _sizes(codes, n_groups)
-    return share if rows.columns is None else share[:, rows.columns]
+    return pool(x, codes, n_groups, detected=True).toarray().astype(np.float64) / _sizes(codes, n_groups)
 
 
 def group_means(

@@ -15,6 +15,7 @@ POOLED = 20  # cells per metacell aimed at
 SMALLEST = 10  # cells per metacell at least
 DEEP = 500  # median counts per cell from which single cells are used as they are
 LEAST = 100  # metacells of small and shallow data
+SAMPLED = 2000  # deep cells that TF -> gene links are fitted to, where there are more
 POOL_BLOCK = 4096  # cells summed at once
 
 
@@ -30,6 +31,15 @@ def metacell_count(n_cells: int, depth: float) -> int:
     if depth >= DEEP:
         return n_cells
     return max(n_cells // SMALLEST, min(n_cells, LEAST))
+
+
+def sampled_cells(n_cells: int, depth: float) -> int:
+    """Number of single cells that TF -> gene links are fitted to; 0 where the metacells are better.
+
+    Deep cells that are many enough to be pooled are sampled: on simulations of 10,000 cells this finds more TF -> gene
+    links than metacells do, in no more time, while region -> gene links are found better on metacells.
+    """
+    return SAMPLED if n_cells >= FEWEST * SMALLEST and depth >= DEEP else 0
 
 
 def median_depth(*depths: Float[np.ndarray, " cells"] | None) -> float:
@@ -78,13 +88,20 @@ def _halve(embedding: np.ndarray, cells: np.ndarray, wanted: int) -> list[np.nda
     return [*_halve(embedding, order[:at], left), *_halve(embedding, order[at:], wanted - left)]
 
 
-def pool(x: Rows | sp.csr_matrix, metacell: Int[np.ndarray, " cells"]) -> sp.csr_matrix:
-    """Sum the rows of each metacell (one sparse product per block of cells)."""
+def pool(
+    x: Rows | sp.csr_matrix, labels: Int[np.ndarray, " cells"], n_labels: int | None = None, *, detected: bool = False
+) -> sp.csr_matrix:
+    """Sum the rows of each label, or count those in which a column is not zero (one sparse product per block of cells).
+
+    Rows with a negative label are left out.
+    """
     rows = as_rows(x)
-    n_metacells = int(metacell.max()) + 1
-    total = sp.csr_matrix((n_metacells, rows.shape[1]), dtype=np.float32)
+    n_labels = int(labels.max()) + 1 if n_labels is None else n_labels
+    total = sp.csr_matrix((n_labels, rows.shape[1]), dtype=np.float32)
     for first, part in replace(rows, columns=None).blocks(POOL_BLOCK):
-        n = part.shape[0]
-        sums = (np.ones(n, dtype=np.float32), (metacell[first : first + n], np.arange(n)))
-        total = total + sp.csr_matrix(sums, (n_metacells, n)) @ part
+        used = np.flatnonzero(labels[first : first + part.shape[0]] >= 0)
+        sums = np.ones(used.size, dtype=np.float32), (labels[first + used], used)
+        if detected:
+            part = sp.csr_matrix((np.ones_like(part.data), part.indices, part.indptr), part.shape)  # noqa: PLW2901
+        total = total + sp.csr_matrix(sums, (n_labels, part.shape[0])) @ part
     return total if rows.columns is None else sp.csr_matrix(total[:, rows.columns])

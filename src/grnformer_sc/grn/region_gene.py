@@ -10,12 +10,11 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from .._core.checkpoint import Checkpoint
+from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.checks import fail, listing
 from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 from .spearman import spearman_pairs
 
-NO_CHECKPOINT = Checkpoint()
 Anchor = Literal["tss", "body"]
 WINDOW = 500_000  # bp: CRISPRi screens lose 4-8 % of true links beyond it, 13-25 % beyond 150 kb
 DECAY = 0.87  # contact probability falls as distance ** -0.87
@@ -135,21 +134,20 @@ def score_pairs(
     rho = spearman_pairs(expression, accessibility, gene, region, n_jobs=n_jobs)
     start = np.searchsorted(gene, np.arange(expression.shape[1] + 1))
     target = np.ascontiguousarray(expression.T)
-    matrix = accessibility.data, accessibility.indices, accessibility.indptr
-    kept = checkpoint.of("region_gene", target, *matrix, gene, region, seeds, settings)
+    shared = accessibility, start, region, target, seeds, settings
+    importance = run_blocks(
+        _boost, blocks_of(np.diff(start)), *shared, n_jobs=n_jobs, title="region -> gene",
+        checkpoint=checkpoint.of("region_gene", *shared),
+    )  # fmt: skip
+    return importance, rho
 
-    def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
-        return kept.keep(f"{first}-{last}", lambda: boost(first, last))
 
-    def boost(first: int, last: int) -> Float[np.ndarray, " pairs"]:
-        own = slice(start[first], start[last])
-        used, local = np.unique(region[own], return_inverse=True)
-        sub = accessibility[:, used]
-        features = bin_columns(sub, settings.n_bins)
-        offsets = (start[first : last + 1] - start[first]).astype(np.int64)
-        return boost_block(features, offsets, local.astype(np.int64), target[first:last], seeds[first:last], settings)[
-            0
-        ]
-
-    parts = run_blocks(fit, blocks_of(np.diff(start)), n_jobs=n_jobs, title="region -> gene")
-    return np.concatenate([np.empty(0, np.float32), *parts]), rho
+def _boost(  # noqa: PLR0917  (called by joblib, which sends arguments by place)
+    first: int, last: int, accessibility: sp.csc_matrix, start: np.ndarray, region: np.ndarray, target: np.ndarray,
+    seeds: np.ndarray, settings: BoostSettings,
+) -> Float[np.ndarray, " pairs"]:  # fmt: skip
+    used, local = np.unique(region[start[first] : start[last]], return_inverse=True)
+    features = bin_columns(accessibility[:, used], settings.n_bins)
+    offsets = (start[first : last + 1] - start[first]).astype(np.int64)
+    block = target[first:last], seeds[first:last]
+    return boost_block(features, offsets, local.astype(np.int64), *block, settings)[0]

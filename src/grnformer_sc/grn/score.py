@@ -35,6 +35,15 @@ class CellInput:
     regions: pd.Index | None = None
     fragments: Float[np.ndarray, " cells"] | None = None
 
+    def take(self, rows: Int[np.ndarray, " taken"]) -> CellInput:
+        """Some cells (ascending numbers), in memory."""
+        access = self.accessibility
+        return replace(
+            self, counts=Rows(self.counts.take(rows)), codes=self.codes[rows], depth=self.depth[rows],
+            accessibility=None if access is None else Rows(access.take(rows)),
+            fragments=None if self.fragments is None else self.fragments[rows],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Activity:

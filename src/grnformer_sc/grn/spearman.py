@@ -28,14 +28,17 @@ def spearman_pairs(
     n_genes = expression.shape[1]
     start = np.searchsorted(gene, np.arange(n_genes + 1))
     blocks = [(a, min(a + BLOCK_GENES, n_genes)) for a in range(0, n_genes, BLOCK_GENES)]
+    shared = expression, accessibility, start, gene, region
+    return run_blocks(_correlate, blocks, *shared, n_jobs=n_jobs, title="region-gene correlation")
 
-    def correlate(first: int, last: int) -> Float[np.ndarray, " pairs"]:
-        own = slice(start[first], start[last])
-        used, local = np.unique(region[own], return_inverse=True)
-        sub = accessibility[:, used]
-        rank, deviation = shifted_ranks(sub.indptr, sub.data, sub.shape[0])
-        standard = dense_ranks(np.ascontiguousarray(expression[:, first:last].T))
-        return pair_products(standard, sub.indptr, sub.indices, rank, deviation, gene[own] - first, local)
 
-    parts = run_blocks(correlate, blocks, n_jobs=n_jobs, title="region-gene correlation")
-    return np.concatenate([np.empty(0, np.float32), *parts])
+def _correlate(
+    first: int, last: int, expression: np.ndarray, accessibility: sp.csc_matrix, start: np.ndarray, gene: np.ndarray,
+    region: np.ndarray,
+) -> Float[np.ndarray, " pairs"]:  # fmt: skip
+    own = slice(start[first], start[last])
+    used, local = np.unique(region[own], return_inverse=True)
+    sub = accessibility[:, used]
+    rank, deviation = shifted_ranks(sub.indptr, sub.data, sub.shape[0])
+    standard = dense_ranks(np.ascontiguousarray(expression[:, first:last].T))
+    return pair_products(standard, sub.indptr, sub.indices, rank, deviation, gene[own] - first, local)

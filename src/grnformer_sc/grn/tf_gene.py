@@ -11,11 +11,10 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
-from .._core.checkpoint import Checkpoint
-from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
+from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
+from .boosting import Binned, BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 
 PENALTY = 0.05  # ridge penalty on standardised expression, in units of the number of cells
-NO_CHECKPOINT = Checkpoint()
 SCREENED = 40  # TFs per gene that boosting gets to see
 BLOCK_GENES = 2048
 SMALLEST_VARIANCE = 1e-3
@@ -67,9 +66,24 @@ def tf_gene_links(
     rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs, checkpoint)
-    both = np.sqrt(ridge) * boosting
-    importance = np.where(both > 0, _share_below(both), 0).astype(np.float32)
+    return combine_parts(ridge=ridge, boosting=boosting, rho=rho)
+
+
+def combine_parts(
+    *,
+    ridge: Float[np.ndarray, "tfs genes"],
+    boosting: Float[np.ndarray, "tfs genes"],
+    rho: Float[np.ndarray, "tfs genes"],
+) -> TfGeneLinks:
+    """Rank all pairs by the boosting share times the square root of |z|."""
+    both = strength(ridge, boosting)
+    importance = np.where(both > 0, share_below(both), 0).astype(np.float32)
     return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho)
+
+
+def strength(ridge: Float[np.ndarray, "..."], boosting: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Score of every pair on an absolute scale."""
+    return np.sqrt(ridge) * boosting
 
 
 def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells genes"]:
@@ -137,22 +151,30 @@ def _boost_screened(
     columns = expression[:, tfs]
     features = bin_columns(sp.csc_matrix(columns - columns.min(axis=0)), settings.n_bins)
     target = np.ascontiguousarray(expression.T)
-    kept = checkpoint.of("tf_gene", target, tfs, gene, tf, seeds, settings)
-
-    def fit(first: int, last: int) -> Float[np.ndarray, " pairs"]:
-        return kept.keep(f"{first}-{last}", lambda: boost(first, last))
-
-    def boost(first: int, last: int) -> Float[np.ndarray, " pairs"]:
-        own = slice(start[first], start[last])
-        offsets = start[first : last + 1] - start[first]
-        return boost_block(features, offsets, tf[own], target[first:last], seeds[first:last], settings)[0]
-
-    parts = run_blocks(fit, blocks_of(np.diff(start), limit=2_000), n_jobs=n_jobs, title="TF -> gene")
+    shared = features, start, tf, target, seeds, settings
     out = np.zeros(candidates.shape, dtype=np.float32)
-    out[tf, gene] = np.concatenate([np.empty(0, np.float32), *parts])
+    out[tf, gene] = run_blocks(
+        _boost, blocks_of(np.diff(start), limit=2_000), *shared, n_jobs=n_jobs, title="TF -> gene",
+        checkpoint=checkpoint.of("tf_gene", tfs, gene, *shared[1:]),
+    )  # fmt: skip
     return out
 
 
-def _share_below(score: Float[np.ndarray, "tfs genes"]) -> Float[np.ndarray, "tfs genes"]:
-    """Rank of every value among all, in (0, 1]; equal values share their mean rank."""
-    return (rankdata(score) / score.size).reshape(score.shape)
+def _boost(  # noqa: PLR0917  (called by joblib, which sends arguments by place)
+    first: int, last: int, features: Binned, start: np.ndarray, tf: np.ndarray, target: np.ndarray, seeds: np.ndarray,
+    settings: BoostSettings,
+) -> Float[np.ndarray, " pairs"]:  # fmt: skip
+    offsets = start[first : last + 1] - start[first]
+    block = target[first:last], seeds[first:last]
+    return boost_block(features, offsets, tf[start[first] : start[last]], *block, settings)[0]
+
+
+def share_below(
+    score: Float[np.ndarray, "..."], among: Float[np.ndarray, "..."] | None = None
+) -> Float[np.ndarray, "..."]:
+    """Rank of every value among all (or among others), in [0, 1]; equal values share their mean rank."""
+    if among is None:
+        return (rankdata(score) / score.size).reshape(score.shape)
+    others = np.sort(among, axis=None)
+    rank = np.searchsorted(others, score, side="left") + np.searchsorted(others, score, side="right")
+    return np.minimum((rank + 1) / (2 * others.size), 1)

@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 
 from .._core.checkpoint import Checkpoint
-from .._core.checks import fail, need_one_of
-from .._core.inputs import Barcodes, copy_of, find_group, resolve
+from .._core.checks import fail, need_between, need_one_of
+from .._core.inputs import Barcodes, copy_of
 from .._core.keys import DEFAULT_METHOD, GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.results import Results
 from .._core.rng import RngLike, as_root
-from .._core.settings import resolve_jobs
-from .._core.settings import settings as package_settings
+from .._core.settings import resolve_jobs, settings
 from ..grn.aucell import Norm
 from ..grn.cost import stage_bytes
 from ..grn.eregulons import Basc
-from ..grn.infer import Inferred, infer_edges, weight_matrix
+from ..grn.infer import Inferred
+from ..grn.layout import weight_matrix
+from ..grn.links import Work
 from ..grn.score import CellScores, fit_cells, modality_agreement
-from ._evidence import read_evidence
-from ._read import Read, gather, pooled
+from ._infer import infer_runs
+from ._read import Read, gather
 from ._settings import settings_of
 from ._write import cell_results
 
@@ -39,6 +40,7 @@ def build_grn(
     *,
     method: str = DEFAULT_METHOD,
     groupby: str | None = None,
+    batch_key: str | None = None,
     annotation: str | Path | pd.DataFrame | None = None,
     motifs: Any = None,
     prior: Any = None,
@@ -52,10 +54,14 @@ def build_grn(
     window: int | None = None,
     basc: Basc | None = None,
     norm: Norm | None = None,
+    extended: bool | None = None,
+    n_perm: int | None = None,
+    max_fdr: float | None = None,
+    n_runs: int = 1,
     key_added: str | None = None,
     rng: RngLike = 0,
     n_jobs: int | None = None,
-    checkpoint: str | Path | None = None,
+    resume: bool | str | Path = False,
     copy: bool = False,
 ) -> Any:
     """Infer the gene regulatory network of every cell type and of every cell.
@@ -73,6 +79,9 @@ def build_grn(
         Method; `"eregulon"` is the native one.
     groupby
         Column of obs with the cell types, in `mdata.obs` or either modality; `None` makes one group "all".
+    batch_key
+        Column of obs with batches or donors: links are scored in every batch by itself and averaged, so that differences
+        between batches make no link. Every batch needs 50 cells.
     annotation
         Gene positions (GTF, GFF3, BED, DataFrame); by default `chrom`, `start`, `end`, `strand` of `rna.var`.
     motifs
@@ -83,9 +92,10 @@ def build_grn(
         TF names: list, file with one per line, or a boolean column of `rna.var`. By default the TFs of the motifs or
         prior, else those that `grs.priors.tf_names` recognises by their gene family.
     preset
-        Named set of settings. `"default"` asks that two of six binarisations agree on a link. `"scenicplus"` follows that
-        program: regions within 150 kb of the gene body, links ranked by importance alone, its seven binarisations of
-        which one suffices, regions of both signs, every TF its own target, AUCell as in pySCENIC.
+        Named set of settings. `"default"` asks that two of six binarisations agree on a link. `"strict"` asks for three,
+        for direct motif evidence and for eRegulons with a false discovery rate of at most .2 (`n_perm=10`).
+        `"scenicplus"` follows that program: regions within 150 kb of the gene body, links ranked by importance alone, its
+        seven binarisations of which one suffices, regions of both signs, every TF its own target, AUCell as in pySCENIC.
     rna, atac
         Names of the modalities.
     layer, atac_layer
@@ -99,15 +109,27 @@ def build_grn(
         default that of the preset (`False`).
     norm
         What AUCell divides by, `"decoupler"` or `"pyscenic"`; by default that of the preset (`"decoupler"`).
+    extended
+        Whether motif hits by orthology or motif similarity (`atac.varm["motifs_extended"]`) count beside direct ones; by
+        default that of the preset (`True`).
+    n_perm
+        Permutations of each kind for the false discovery rates in the table of edges and of eRegulons; by default that of
+        the preset (0: no rates). See `grs.grn.nulls` for what is permuted.
+    max_fdr
+        Leave out eRegulons with a larger rate; by default that of the preset (1: none is left out).
+    n_runs
+        Number of networks inferred. The first is that of all cells and is the one written; each further one is made from
+        90 % of the cells with other seeds, and `frequency` is the share of these that hold the same link.
     key_added
         Base name of the slots; by default `"grn"`, or `"grn_<method>"` for another method.
     rng
         Seed or numpy Generator; the same seed gives the same bits for any `n_jobs` and any order of genes and regions.
     n_jobs
         Threads; `None` means `grs.settings.n_jobs`.
-    checkpoint
-        Folder for finished parts of the boosting: a run that was stopped goes on where it was when it is repeated, with
-        the same bits. Delete it when the network is made.
+    resume
+        Keep finished parts of the boosting, by a hash of all that decides them: a run that was stopped goes on where it
+        was when it is repeated, with the same bits. `True` keeps them below `grs.settings.cache_dir`, a path in that
+        folder; delete it when the network is made.
     copy
         Return a copy of `data` instead of writing to it.
 
@@ -144,38 +166,42 @@ def build_grn(
     200
     """
     need_one_of(method, METHODS, name="method")
-    settings = settings_of(preset, window=window, basc=basc, norm=norm)
+    need_between(n_runs, 1, 10_000, name="n_runs")
+    chosen = settings_of(preset, window=window, basc=basc, norm=norm, extended=extended, n_perm=n_perm, max_fdr=max_fdr)
     keys = GrnKeys.for_method(method, key_added)
-    jobs, root = resolve_jobs(n_jobs), as_root(rng)
+    work = Work(settings=chosen, root=as_root(rng), n_jobs=resolve_jobs(n_jobs), checkpoint=_checkpoint(resume=resume))
     if copy:
         data = copy_of(data)
-    rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
     read = gather(
-        rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
-        read_evidence(rna_data, atac_data, tfs, motifs, prior),
-        layer=layer, atac_layer=atac_layer, annotation=annotation, settings=settings,
+        data, groupby=groupby, batch_key=batch_key, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
+        barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior, settings=chosen,
     )  # fmt: skip
     _need_memory(read)
     with step(logger, "build_grn: links") as facts:
-        kept = Checkpoint.at(checkpoint)
-        pools = pooled(read, read.cells, read.n_metacells)
-        found = infer_edges(pools, read.evidence, settings, root=root, n_jobs=jobs, checkpoint=kept)
+        found = infer_runs(read, work, n_runs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
-    _need_edges(found, read, settings.eregulons.rho)
+    _need_edges(found, read, chosen.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
         names = list(read.groups.cat.categories)
-        scores = fit_cells(read.cells, found.edges, names, norm=settings.norm, n_jobs=jobs)
+        scores = fit_cells(read.cells, found.edges, names, norm=chosen.norm, n_jobs=work.n_jobs)
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{scores.graph.n_empty} cells without an edge")
     params = {
-        "method": method, "groupby": groupby, "preset": preset, "window": settings.window, "basc": settings.eregulons.basc,
-        "norm": settings.norm, "rng_root": f"{root:032x}",
+        "method": method, "groupby": groupby, "batch_key": batch_key, "preset": preset, "window": chosen.window,
+        "basc": chosen.eregulons.basc, "norm": chosen.norm, "extended": chosen.extended, "n_perm": chosen.n_perm,
+        "max_fdr": chosen.max_fdr, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
         "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
     }  # fmt: skip
     inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
     record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
-    _collect(scores, keys, read, record).write(read.rna)
+    _collect(scores, found, keys, read, record).write(read.rna)
     return data if copy else None
+
+
+def _checkpoint(*, resume: bool | str | Path) -> Checkpoint:
+    if resume is False:
+        return Checkpoint()
+    return Checkpoint.at(settings.cache_dir / "build_grn" if resume is True else resume)
 
 
 def _need_memory(read: Read) -> None:
@@ -183,9 +209,9 @@ def _need_memory(read: Read) -> None:
     needs = stage_bytes(read.sizes)
     stage = max(needs, key=needs.__getitem__)
     logger.info("build_grn: needs about %.1f GB beside the data (%s)", needs[stage] / 1e9, stage)
-    if needs[stage] > package_settings.max_bytes:
+    if needs[stage] > settings.max_bytes:
         raise fail(
-            ValueError, f"build_grn must stay below settings.max_memory = {package_settings.max_memory!r}.",
+            ValueError, f"build_grn must stay below settings.max_memory = {settings.max_memory!r}.",
             f"about {needs[stage] / 1e9:.2f} GB for the step {stage!r}.",
             "raise grs.settings.max_memory, or leave out genes and regions seen in few cells.",
         )  # fmt: skip
@@ -194,22 +220,26 @@ def _need_memory(read: Read) -> None:
 def _need_edges(found: Inferred, read: Read, rho: float) -> None:
     if len(found.edges):
         return
-    strong = int((np.abs(found.tf_gene.rho) > rho).sum())
-    n_pairs = 0 if found.region_gene is None else int((found.region_gene["rho"] > rho).sum())
+    strong = int((np.abs(found.scores.tf_gene.rho) > rho).sum())
+    links = found.scores.region_gene
+    n_pairs = 0 if links is None else int((links["rho"] > rho).sum())
+    filters = ", ".join(f"{name}: {n}" for name, n in found.counts.items())
     raise fail(
         ValueError, "a network needs at least one eRegulon.",
-        f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit.",
-        "check the TF names and the motif table, or add cells: an eRegulon needs 10 target genes.",
+        f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit; "
+        f"edges after each filter: {filters}.",
+        "check the TF names and the motif table, add cells (an eRegulon needs 10 target genes), or raise max_fdr.",
     )  # fmt: skip
 
 
-def _collect(scores: CellScores, keys: GrnKeys, read: Read, record: dict[str, Any]) -> Results:
+def _collect(scores: CellScores, found: Inferred, keys: GrnKeys, read: Read, record: dict[str, Any]) -> Results:
     out = cell_results(scores, keys, read.rna.obs_names, read.groups)
     network = scores.network
+    eregulons = network.eregulons
     if scores.region is not None:
-        eregulons = network.eregulons.assign(agreement=modality_agreement(scores))
-        out.uns[keys.uns] = {**network.to_uns(), "eregulons": eregulons, "params": record}
-    else:
-        out.uns[keys.uns] = {**network.to_uns(), "params": record}
+        eregulons = eregulons.assign(agreement=modality_agreement(scores))
+    if found.eregulon_fdr:
+        eregulons = eregulons.assign(fdr=eregulons["name"].astype(str).map(found.eregulon_fdr).astype(np.float32))
+    out.uns[keys.uns] = {**network.to_uns(), "eregulons": eregulons, "params": record}
     out.varp[keys.varp] = weight_matrix(network.edges, read.rna.var_names)
     return out

@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._core.inputs import Barcodes, find_group, resolve
+from .._core.inputs import Barcodes
 from .._core.rng import seeds_for
-from .._core.rows import Rows
 from .._core.settings import resolve_jobs, settings
 from .._core.tables import edge_table, eregulon_name
 from ..grn.cost import EREGULONS_PER_TF, STAGES, stage_bytes
-from ..grn.infer import Evidence, InferSettings, Pools, join_links, lay_out
+from ..grn.embedding import pca_scores
+from ..grn.layout import join_links, lay_out
+from ..grn.links import Evidence, LinkScores, Pools
 from ..grn.region_gene import score_pairs
 from ..grn.score import CellInput, fit_cells
+from ..grn.settings import InferSettings
 from ..grn.tf_gene import TfGeneLinks, tf_gene_links
-from ._evidence import read_evidence
-from ._read import Read, gather, pooled
+from ._infer import pooled
+from ._read import Read, gather
 from ._settings import settings_of
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
 JOINED_GENES = 500
 USUAL_RHO = 0.1  # spread of correlations
+NULLS = 3  # kinds of permutation
 TARGETS = 100  # genes of a stand-in eRegulon
 
 
@@ -56,6 +59,8 @@ def estimate(
     atac_layer: str | None = None,
     barcodes: Barcodes = "exact",
     window: int | None = None,
+    n_perm: int | None = None,
+    n_runs: int = 1,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Estimate how long `tl.build_grn` takes on this machine and how much memory it needs.
@@ -70,7 +75,7 @@ def estimate(
         MuData, pair (rna, atac), or AnnData with RNA only; nothing is written to it.
     groupby
         Column of obs with the cell types.
-    annotation, motifs, prior, tfs, preset, rna, atac, layer, atac_layer, barcodes, window, n_jobs
+    annotation, motifs, prior, tfs, preset, rna, atac, layer, atac_layer, barcodes, window, n_perm, n_runs, n_jobs
         As in `tl.build_grn`.
 
     Returns
@@ -90,18 +95,19 @@ def estimate(
     >>> grs.estimate(mdata, "cell_type").index.tolist()
     ['read', 'metacells', 'region -> gene', 'TF -> gene', 'eRegulons', 'cells', 'total']
     """
-    chosen = settings_of(preset, window=window)
+    chosen = settings_of(preset, window=window, n_perm=n_perm)
     jobs = resolve_jobs(n_jobs)
     start = time.perf_counter()
-    rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
     read = gather(
-        rna_data, atac_data, find_group(data, rna_data, atac_data, groupby),
-        read_evidence(rna_data, atac_data, tfs, motifs, prior),
-        layer=layer, atac_layer=atac_layer, annotation=annotation, settings=chosen,
+        data, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
+        barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior, settings=chosen,
     )  # fmt: skip
     seconds = {"read": time.perf_counter() - start}
     with settings.override(progress=False):
         seconds |= _probe(read, chosen, min(jobs, os.cpu_count() or 1))
+    repeated = {"metacells": n_runs, "region -> gene": n_runs + chosen.n_perm, "TF -> gene": n_runs + chosen.n_perm}
+    repeated["eRegulons"] = n_runs + NULLS * chosen.n_perm
+    seconds = {stage: took * repeated.get(stage, 1) for stage, took in seconds.items()}
     table = pd.DataFrame({"seconds": seconds, "gb": pd.Series(stage_bytes(read.sizes)) / 1e9}, index=list(STAGES))
     table.loc["total"] = [table["seconds"].sum(), table["gb"].max()]
     logger.info("estimate: %.0f s, %.1f GB", *table.loc["total"])
@@ -114,11 +120,12 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
     n_probed = min(n_cells, MOST_PROBED, max(PROBED_CELLS, PROBED_METACELLS * n_cells // n_metacells))
     part = _part(read.cells, n_probed)
     n_pools = max(2, round(n_metacells * n_probed / n_cells))
-    pools, took = _timed(lambda: pooled(read, part, n_pools))
+    single = np.arange(min(read.n_single, PROBED_METACELLS))
+    pools, took = _timed(lambda: pooled(read, part, pca_scores(part.counts)[0], np.arange(n_probed), n_pools, single))
     seconds = {"metacells": took * n_cells / n_probed}
-    scale = n_metacells / n_pools / n_threads
-    seconds["region -> gene"] = _region_gene(pools, chosen) * scale
-    seconds["TF -> gene"] = _tf_gene(pools, chosen) * scale
+    n_fitted = read.n_single or n_metacells
+    seconds["region -> gene"] = _region_gene(pools, chosen) * n_metacells / n_pools / n_threads
+    seconds["TF -> gene"] = _tf_gene(pools, chosen) * n_fitted / pools.for_tfs[0].shape[0] / n_threads
     few = _part(read.cells, min(n_cells, PROBED_CELLS))
     edges = _stand_in(read, pools)
     names = list(read.groups.cat.categories)
@@ -148,7 +155,7 @@ def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
     tfs = pools.tfs[:PROBED_TFS]
     others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_GENES).astype(int), tfs)
     genes = np.r_[tfs, others]
-    given = pools.expression[:, genes], np.arange(tfs.size), seeds_for(0, "probe", pools.genes[genes])
+    given = pools.for_tfs[0][:, genes], np.arange(tfs.size), seeds_for(0, "probe", pools.genes[genes])
     tf_gene_links(*given, settings=replace(chosen.tf_gene, n_trees=1), n_jobs=1)
     took = _timed(lambda: tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1))[1]
     return took * pools.genes.size / genes.size
@@ -170,15 +177,13 @@ def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
     prior = read.evidence.prior
     evidence = replace(read.evidence, prior=None if prior is None else prior[:, genes])
     part = replace(pools, genes=pools.genes[genes], tfs=np.zeros_like(pools.tfs))
-    call = partial(_join, links, tf_gene, evidence, part, chosen)
+    call = partial(_join, LinkScores(links, tf_gene), evidence, part, chosen)
     call()
     return _timed(call)[1] * every
 
 
-def _join(
-    links: pd.DataFrame | None, tf_gene: TfGeneLinks, evidence: Evidence, pools: Pools, chosen: InferSettings
-) -> None:
-    lay_out(join_links(links, tf_gene, evidence, chosen.eregulons), links, tf_gene, pools, evidence)
+def _join(scores: LinkScores, evidence: Evidence, pools: Pools, chosen: InferSettings) -> None:
+    lay_out(join_links(scores, evidence, chosen.eregulons), scores, pools, evidence)
 
 
 def _stand_in(read: Read, pools: Pools) -> pd.DataFrame:
@@ -204,10 +209,4 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def _part(cells: CellInput, n: int) -> CellInput:
     """Every n-th cell, in memory."""
-    rows = np.unique(np.linspace(0, cells.counts.shape[0] - 1, n).astype(np.int64))
-    access = cells.accessibility
-    return replace(
-        cells, counts=Rows(cells.counts.take(rows)), codes=cells.codes[rows], depth=cells.depth[rows],
-        accessibility=None if access is None else Rows(access.take(rows)),
-        fragments=None if cells.fragments is None else cells.fragments[rows],
-    )  # fmt: skip
+    return cells.take(np.unique(np.linspace(0, cells.counts.shape[0] - 1, n).astype(np.int64)))

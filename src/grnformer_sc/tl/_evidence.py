@@ -12,8 +12,8 @@ import scipy.sparse as sp
 
 from .._core.checks import fail, listing
 from .._core.inputs import table_of
-from .._core.keys import MOTIFS
-from ..grn.infer import Evidence
+from .._core.keys import MOTIFS, MOTIFS_EXTENDED
+from ..grn.links import Evidence
 from ..priors import prior_network, tf_names
 
 if TYPE_CHECKING:
@@ -77,10 +77,13 @@ def _match(rna: AnnData, tfs: Any, known: pd.Index, what: str) -> tuple[pd.Index
 
 
 def _with_motifs(
-    rna: AnnData, tfs: Any, hits: sp.csr_matrix, names: pd.Index
+    rna: AnnData, tfs: Any, hits: sp.csr_matrix, extended: sp.csr_matrix | None, names: pd.Index
 ) -> tuple[pd.Index, Evidence, dict[str, int]]:
     genes, place, dropped = _match(rna, tfs, names, "motifs")
-    return genes, Evidence(motifs=sp.csr_matrix(hits[:, place], dtype=np.float32)), dropped
+    direct = sp.csr_matrix(hits[:, place], dtype=np.float32)
+    if extended is None:
+        return genes, Evidence(motifs=direct), dropped
+    return genes, Evidence(motifs=direct, extended=sp.csr_matrix(extended[:, place], dtype=np.float32)), dropped
 
 
 def _with_prior(rna: AnnData, tfs: Any, table: pd.DataFrame) -> tuple[pd.Index, Evidence, dict[str, int]]:
@@ -97,11 +100,14 @@ def _with_prior(rna: AnnData, tfs: Any, table: pd.DataFrame) -> tuple[pd.Index, 
     return genes, Evidence(prior=sp.csr_matrix((table["weight"][keep], index), shape)), dropped
 
 
-def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, pd.Index] | None:
+def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, sp.csr_matrix | None, pd.Index] | None:
+    """Hits (regions x TFs), those by extended annotation where there are, and the TF names."""
     if motifs is None:
         if MOTIFS not in atac.varm:
             return None
-        return sp.csr_matrix(atac.varm[MOTIFS]), pd.Index(atac.uns[MOTIFS]["tfs"]).astype(str)
+        names = pd.Index(atac.uns[MOTIFS]["tfs"]).astype(str)
+        extended = sp.csr_matrix(atac.varm[MOTIFS_EXTENDED]) if MOTIFS_EXTENDED in atac.varm else None
+        return sp.csr_matrix(atac.varm[MOTIFS]), extended, names
     if isinstance(motifs, pd.DataFrame):
         regions, names, matrix = motifs.index, motifs.columns, sp.csr_matrix(motifs.to_numpy(dtype=np.float32))
     elif hasattr(motifs, "obs_names") and hasattr(motifs, "X"):
@@ -123,4 +129,4 @@ def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, pd.Index] |
         (np.ones((place >= 0).sum()), (np.flatnonzero(place >= 0), place[place >= 0])), (atac.n_vars, len(regions))
     )
     logger.info("motifs: %d of %d regions and %d TFs", int((place >= 0).sum()), atac.n_vars, len(names))
-    return sp.csr_matrix(select @ matrix), pd.Index(names).astype(str)
+    return sp.csr_matrix(select @ matrix), None, pd.Index(names).astype(str)

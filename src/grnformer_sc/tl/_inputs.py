@@ -37,11 +37,8 @@ def ordered_cells(
     by_name = np.argsort(rna.var_names.to_numpy(dtype=str), kind="stable")
     genes = rna.var_names[by_name]
     if atac is None:
-        return (
-            CellInput(replace(counts, columns=by_name), genes, codes, depth, (rna_values, 0)),
-            by_name,
-            np.empty(0, dtype=int),
-        )
+        cells = CellInput(replace(counts, columns=by_name), genes, codes, depth, (rna_values, 0))
+        return cells, by_name, np.empty(0, dtype=int)
     access = open_rows(atac, atac_layer, what="ATAC counts", option="atac_layer")
     fragments, atac_values = row_sums(access)
     need_nonempty_rows(fragments, atac.obs_names, what="ATAC")

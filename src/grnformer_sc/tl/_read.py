@@ -1,23 +1,25 @@
-"""What `build_grn` reads, checked and in name order, and its metacells."""
+"""What `build_grn` reads, checked and in name order."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
+from .._core.checks import fail, listing
+from .._core.inputs import Barcodes, find_group, resolve
 from .._core.logging import step
 from ..grn.cost import Sizes
-from ..grn.embedding import log_normalise, pca_scores
-from ..grn.infer import Evidence, InferSettings, Pools
-from ..grn.metacells import assign_metacells, median_depth, metacell_count, pool
+from ..grn.links import Evidence
+from ..grn.metacells import median_depth, metacell_count, sampled_cells
 from ..grn.score import CellInput
+from ..grn.settings import InferSettings
 from ..pp._link_regions import region_pairs
+from ._evidence import read_evidence
 from ._inputs import ordered_cells
 
 if TYPE_CHECKING:
@@ -25,24 +27,36 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SMALLEST_BATCH = 50  # cells from which links can be scored
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Checked input in name order: genes by name, regions by coordinate."""
+    """Checked input in name order: genes by name, regions by coordinate. `batches` numbers the batch of every cell."""
 
     rna: AnnData
     cells: CellInput
     groups: pd.Series
+    batches: np.ndarray
     tfs: pd.Index
     evidence: Evidence
     pairs: pd.DataFrame | None
     dropped: dict[str, int]
 
     @property
+    def depth(self) -> float:
+        """Median counts per cell of the sparser modality."""
+        return median_depth(self.cells.depth, self.cells.fragments)
+
+    @property
     def n_metacells(self) -> int:
-        """Number of metacells that the regressions are done on."""
-        cells = self.cells
-        return metacell_count(cells.counts.shape[0], median_depth(cells.depth, cells.fragments))
+        """Number of metacells that region -> gene links are fitted to."""
+        return metacell_count(self.cells.counts.shape[0], self.depth)
+
+    @property
+    def n_single(self) -> int:
+        """Number of single cells that TF -> gene links are fitted to; 0 where they are fitted to metacells."""
+        return sampled_cells(self.cells.counts.shape[0], self.depth)
 
     @property
     def sizes(self) -> Sizes:
@@ -57,50 +71,61 @@ class Read:
             atac_values=cells.n_values[1],
             n_pairs=0 if self.pairs is None else len(self.pairs),
             n_metacells=self.n_metacells,
+            n_single=self.n_single,
             n_tfs=self.tfs.size,
         )
 
 
 def gather(
-    rna: AnnData,
-    atac: AnnData | None,
-    groups: pd.Series,
-    knowledge: tuple[pd.Index, Evidence, dict[str, int]],
+    data: Any,
     *,
+    groupby: str | None,
+    batch_key: str | None,
+    rna: str,
+    atac: str,
     layer: str | None,
     atac_layer: str | None,
+    barcodes: Barcodes,
     annotation: str | Path | pd.DataFrame | None,
+    tfs: Any,
+    motifs: Any,
+    prior: Any,
     settings: InferSettings,
 ) -> Read:
-    """Bring counts, evidence and candidate pairs into name order."""
-    names, evidence, dropped = knowledge
+    """Check counts, groups, evidence and candidate pairs, and bring them into name order."""
+    rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
+    groups = find_group(data, rna_data, atac_data, groupby)
+    batches = np.zeros(rna_data.n_obs, dtype=np.int64)
+    if batch_key is not None:
+        batches = _batch_codes(find_group(data, rna_data, atac_data, batch_key))
+    names, evidence, dropped = read_evidence(rna_data, atac_data, tfs, motifs, prior)
     codes = groups.cat.codes.to_numpy().astype(np.int64)
-    cells, by_name, by_place = ordered_cells(rna, atac, codes, layer=layer, atac_layer=atac_layer)
+    cells, by_name, by_place = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
     evidence = Evidence(
         motifs=None if evidence.motifs is None else evidence.motifs[by_place],
+        extended=None if evidence.extended is None else evidence.extended[by_place],
         prior=None if evidence.prior is None else evidence.prior[:, by_name],
     )
-    if atac is None:
-        return Read(rna, cells, groups, names, evidence, None, dropped)
+    if atac_data is None:
+        return Read(rna_data, cells, groups, batches, names, evidence, None, dropped)
     with step(logger, "build_grn: search space") as facts:
         pairs, far = region_pairs(
-            rna, atac, annotation, window=settings.window, decay=settings.decay, anchor=settings.anchor
+            rna_data, atac_data, annotation, window=settings.window, decay=settings.decay, anchor=settings.anchor
         )
         facts.append(f"{len(pairs)} region-gene pairs")
     new_gene, new_region = np.argsort(by_name), np.argsort(by_place)
     pairs = pairs.assign(gene=new_gene[pairs["gene"]], region=new_region[pairs["region"]])
     pairs = pairs.sort_values(["gene", "region"], ignore_index=True)
-    return Read(rna, cells, groups, names, evidence, pairs, {**dropped, **far})
+    return Read(rna_data, cells, groups, batches, names, evidence, pairs, {**dropped, **far})
 
 
-def pooled(read: Read, cells: CellInput, n_metacells: int) -> Pools:
-    """Sum the cells of metacells and normalise; the only dense matrix is metacells x genes."""
-    assigned = assign_metacells(pca_scores(cells.counts)[0], cells.codes, n_metacells=n_metacells)
-    logger.info("metacells: %d cells -> %d", assigned.size, assigned.max() + 1)
-    expression = log_normalise(pool(cells.counts, assigned)).toarray()
-    tfs = cells.genes.get_indexer(read.tfs)
-    if cells.accessibility is None:
-        return Pools(expression, cells.genes, tfs)
-    access = sp.csc_matrix(log_normalise(pool(cells.accessibility, assigned)))
-    access.sort_indices()
-    return Pools(expression, cells.genes, tfs, access, cells.regions, read.pairs)
+def _batch_codes(labels: pd.Series) -> np.ndarray:
+    size = labels.value_counts()
+    small = size[size < SMALLEST_BATCH]
+    if len(small):
+        raise fail(
+            ValueError, f"every batch needs at least {SMALLEST_BATCH} cells.",
+            f"{len(small)} of {len(size)} batches with fewer: {listing(small.index)}.",
+            "merge or leave out small batches, or pass batch_key=None.",
+        )  # fmt: skip
+    return labels.cat.codes.to_numpy().astype(np.int64)

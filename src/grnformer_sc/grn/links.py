@@ -1,0 +1,156 @@
+"""Scores of all candidate links, region -> gene and TF -> gene, in one set of cells or averaged over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+
+from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
+from .._core.rng import seeds_for
+from .region_gene import score_pairs
+from .settings import InferSettings
+from .tf_gene import TfGeneLinks, combine_parts, tf_gene_links
+
+SELF_MARGIN = 1e-5
+STRONGEST_RHO = 0.9999  # limit of a correlation whose Fisher transform is averaged
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What ties TFs to regions (motif hits, direct and extended) or to genes (a prior network); at most one of the two."""
+
+    motifs: sp.csr_matrix | None = None
+    extended: sp.csr_matrix | None = None
+    prior: sp.csr_matrix | None = None
+
+    @property
+    def hits(self) -> sp.csr_matrix | None:
+        """Direct and extended motif hits together."""
+        return self.motifs if self.extended is None else sp.csr_matrix(self.motifs + self.extended)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Data of the regressions in name order, log-normalised, with the group of every row.
+
+    `expression` and `accessibility` are those of metacells. `single` holds single cells for TF -> gene links, where they
+    are deep enough to be better; `None` means the metacells.
+    """
+
+    expression: Float[np.ndarray, "cells genes"]
+    codes: Int[np.ndarray, " cells"]
+    genes: pd.Index
+    tfs: Int[np.ndarray, " tfs"]
+    accessibility: sp.csc_matrix | None = None
+    regions: pd.Index | None = None
+    pairs: pd.DataFrame | None = None
+    single: Float[np.ndarray, "singles genes"] | None = None
+    single_codes: Int[np.ndarray, " singles"] | None = None
+
+    @property
+    def for_tfs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expression that TF -> gene links are fitted to, and the group of every row."""
+        if self.single is None or self.single_codes is None:
+            return self.expression, self.codes
+        return self.single, self.single_codes
+
+
+@dataclass(frozen=True, slots=True)
+class LinkScores:
+    """Scores of all candidate links; `region_gene` is the table of pairs with `importance`, `rho` and `score`."""
+
+    region_gene: pd.DataFrame | None
+    tf_gene: TfGeneLinks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """How to do the regressions: settings, root of all seeds, threads, where finished parts are kept."""
+
+    settings: InferSettings
+    root: int
+    n_jobs: int
+    checkpoint: Checkpoint = NO_CHECKPOINT
+
+    def tf_links(
+        self, expression: Float[np.ndarray, "cells genes"], tfs: Int[np.ndarray, " tfs"], seeds: np.ndarray
+    ) -> TfGeneLinks:
+        """TF -> gene links of one set of cells."""
+        return tf_gene_links(
+            expression, tfs, seeds, settings=self.settings.tf_gene, n_jobs=self.n_jobs, checkpoint=self.checkpoint
+        )
+
+
+def score_links(batches: Sequence[Pools], work: Work) -> LinkScores:
+    """Score all links in every batch by itself and average them, so that no difference between batches makes a link."""
+    tf_gene = score_tfs(batches, work)
+    if work.settings.self_links:
+        tf_gene = with_self_links(tf_gene, batches[0].tfs)
+    pairs = batches[0].pairs
+    return LinkScores(None if pairs is None else score_regions(batches, pairs, work), tf_gene)
+
+
+def score_regions(
+    batches: Sequence[Pools],
+    pairs: pd.DataFrame,
+    work: Work,
+    *,
+    donors: Int[np.ndarray, " genes"] | None = None,
+    title: str = "region_gene",
+) -> pd.DataFrame:
+    """Score all pairs; with `donors` every gene's locus is given the expression of another gene."""
+    given = pairs["gene"].to_numpy(), pairs["region"].to_numpy(), seeds_for(work.root, title, batches[0].genes)
+    settings = work.settings
+    found = [
+        score_pairs(
+            pools.expression if donors is None else pools.expression[:, donors], pools.accessibility, *given,
+            settings=settings.region_gene, n_jobs=work.n_jobs, checkpoint=work.checkpoint,
+        )
+        for pools in batches
+    ]  # fmt: skip
+    importance, rho = _mean([i for i, _ in found], batches), _mean([r for _, r in found], batches, correlation=True)
+    score = importance * np.abs(rho) * pairs["weight"].to_numpy() if settings.contact else importance
+    return pairs.assign(importance=importance, rho=rho, score=score)
+
+
+def score_tfs(batches: Sequence[Pools], work: Work) -> TfGeneLinks:
+    """Score every TF for every gene."""
+    seeds = seeds_for(work.root, "tf_gene", batches[0].genes)
+    parts = [work.tf_links(pools.for_tfs[0], pools.tfs, seeds) for pools in batches]
+    return average_tfs(parts, batches)
+
+
+def average_tfs(parts: Sequence[TfGeneLinks], batches: Sequence[Pools]) -> TfGeneLinks:
+    """Average the links of batches part by part."""
+    if len(parts) == 1:
+        return parts[0]
+    return combine_parts(
+        ridge=_mean([part.ridge for part in parts], batches),
+        boosting=_mean([part.boosting for part in parts], batches),
+        rho=_mean([part.rho for part in parts], batches, correlation=True),
+    )
+
+
+def _mean(arrays: Sequence[np.ndarray], batches: Sequence[Pools], *, correlation: bool = False) -> np.ndarray:
+    """Mean over batches, weighted by their numbers of metacells; of correlations by Fisher's z."""
+    if len(arrays) == 1:
+        return arrays[0]
+    share = np.array([pools.expression.shape[0] for pools in batches], dtype=np.float64)
+    if correlation:
+        arrays = [np.arctanh(np.clip(a, -STRONGEST_RHO, STRONGEST_RHO)) for a in arrays]
+    total = sum(s * a for s, a in zip(share / share.sum(), arrays, strict=True))
+    return np.asarray(np.tanh(total) if correlation else total, dtype=np.float32)
+
+
+def with_self_links(links: TfGeneLinks, tfs: Int[np.ndarray, " tfs"]) -> TfGeneLinks:
+    """Make every TF its own best target, a little above the others (SCENIC+)."""
+    importance, rho = links.importance.copy(), links.rho.copy()
+    row = np.arange(tfs.size)
+    importance[row, tfs] = links.importance.max(axis=1, initial=0) + SELF_MARGIN
+    rho[row, tfs] = 1
+    return replace(links, importance=importance, rho=rho)
