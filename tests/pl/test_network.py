@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import grnformer_sc as grs
+from grnformer_sc.grn.thresholds import RULES
 from grnformer_sc.pl._order import cluster_order, take_turns
+from grnformer_sc.pl._thresholds import RULES as WORDS
 
 
 def labels(axis):
@@ -103,6 +105,10 @@ def test_histograms_count_every_cell_and_are_cut_at_the_threshold(rna):
             text = ax.texts[0].get_text()
             assert f"{(cut < activity.X).mean():.1%} above" in text
             assert f"{activity.layers['active'].mean():.1%} active" in text
+
+
+def test_every_rule_has_its_words():
+    assert set(WORDS) == set(RULES)
 
 
 def test_thresholds_are_drawn_on_the_axes_that_are_given(rna):
