@@ -26,3 +26,21 @@ def _closed():
     yield
     plt.close("all")
     assert dict(mpl.rcParams) == before
+
+
+@pytest.fixture
+def overlaps():
+    """Function that gives the pairs of visible texts whose boxes share area."""
+
+    def find(texts, figure):
+        renderer = figure.canvas.get_renderer()
+        shown = [t for t in texts if t.get_text() and t.get_visible()]
+        boxes = [t.get_window_extent(renderer).shrunk(0.9, 0.8) for t in shown]
+        return [
+            (shown[i].get_text(), shown[j].get_text())
+            for i in range(len(boxes))
+            for j in range(i)
+            if boxes[i].overlaps(boxes[j])
+        ]
+
+    return find
