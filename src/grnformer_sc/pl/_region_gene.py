@@ -22,6 +22,7 @@ from ..grn.region_gene import parse_regions
 from ..priors import gene_annotation
 from ._colours import group_colours
 from ._locus_panels import Locus, draw_locus
+from ._order import chosen_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -135,14 +136,7 @@ def _groups(
     data: Any, rna: AnnData, groups: Sequence[str] | None, key: str, modality: str
 ) -> tuple[list[str], np.ndarray]:
     """Names of the cell types to show, and the number of its type for every cell (-1: none of them)."""
-    known = [str(name) for name in get.groups(data, key=key, rna=modality)["group"].unique()]
-    names = known if groups is None else list(dict.fromkeys(str(name) for name in groups))
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise fail(
-            KeyError, "groups must be cell types of the network.", f"unknown {listing(unknown)}; known "
-            f"{listing(known, 30)}.", "choose among them.",
-        )  # fmt: skip
+    names = chosen_groups(get.groups(data, key=key, rna=modality)["group"].unique(), groups)
     need_key(rna.obs, GrnKeys(key).group, where="rna.obs", fix="run grs.tl.build_grn or grs.tl.cell_grn.")
     labels = table_of(rna.obs)[GrnKeys(key).group].astype(str)
     return names, pd.Categorical(labels, categories=names).codes.astype(np.int64)
