@@ -247,6 +247,7 @@ def test_no_label_lies_on_another(mdata, gene, overlaps):
         legends = [text for ax in axes.values() if ax.get_legend() for text in ax.get_legend().findobj(plt.Text)]
         texts = [text for ax in axes.values() for text in (*ax.texts, ax.xaxis.label, ax.title, *ax.get_yticklabels())]
         texts += [text for ax in (axes["gene"], axes["expression"]) for text in ax.get_xticklabels()]
+        texts += [getattr(ax, side) for ax in axes.values() for side in ("_left_title", "_right_title")]
         assert overlaps([*texts, *legends], figure) == []
 
 

@@ -121,7 +121,7 @@ def _expression(ax: Axes, locus: Locus) -> None:
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.set_title("Expression", fontsize=SMALL, loc="left")
-    ax.set_xlabel("mean log(1 + CP10k)", fontsize=SMALL - 1, labelpad=1)
+    ax.set_xlabel("log(1 + CP10k)", fontsize=SMALL - 1, labelpad=1)
     handles = [ax.scatter([], [], s=s * DOT, color="0.5", label=f"{s:.0%}") for s in SIZES]
     ax.legend(
         handles=handles, title="Cells with\ncounts", title_fontsize=SMALL, fontsize=SMALL, frameon=False,
