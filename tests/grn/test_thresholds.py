@@ -7,12 +7,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
 from grnformer_sc.grn._kernels.dip import dip_statistics
-from grnformer_sc.grn.thresholds import CHUNK_REGULONS, crossing, fit_mixtures, fit_thresholds, multimodal
+from grnformer_sc.grn.thresholds import CHUNK_REGULONS, crossing, fit_mixtures, fit_thresholds, multimodal, otsu
 
 
 def two_modes(n: int, seed: int, *, share: float = 0.3, gap: float = 0.5) -> np.ndarray:
@@ -77,9 +80,59 @@ def test_order_of_cells_changes_nothing_but_rounding():
     np.testing.assert_allclose(fit_thresholds(x).value, fit_thresholds(shuffled).value, rtol=1e-6)
 
 
-def test_unknown_rule_is_named():
+def between_classes(x: np.ndarray, cut: float) -> float:
+    """Otsu's criterion by its definition: shares of the classes and their means."""
+    low, high = x[x <= cut], x[x > cut]
+    return low.size * high.size / x.size**2 * (low.mean() - high.mean()) ** 2
+
+
+@given(arrays(np.int64, st.tuples(st.integers(2, 30), st.integers(1, 3)), elements=st.integers(0, 12)))
+def test_no_cut_separates_better_than_otsu(x):
+    x = x[:, x.min(axis=0) < x.max(axis=0)].astype(float)
+    for column, cut in zip(x.T, otsu(x) if x.size else [], strict=True):
+        best = max(between_classes(column, value) for value in np.unique(column)[:-1])
+        np.testing.assert_allclose(between_classes(column, cut), best, rtol=1e-9)
+        lower, upper = column[column <= cut].max(), column[column > cut].min()
+        assert cut == (lower + upper) / 2
+
+
+@given(share=st.sampled_from([0.0, 0.25, 0.5, 0.9, 0.99, 1.0]), seed=st.integers(0, 99))
+def test_a_quantile_leaves_its_share_of_cells_above(share, seed):
+    x = np.random.default_rng(seed).random((200, CHUNK_REGULONS + 2))
+    found = fit_thresholds(x, rule="quantile", quantile=share)
+    assert set(found.rule) == {"quantile"}
+    above = (x > found.value).sum(axis=0)
+    assert (np.abs(above - 200 * (1 - share)) <= 1).all()
+
+
+@pytest.mark.parametrize("rule", ["mixture", "trough", "otsu", "quantile"])
+def test_a_regulon_has_the_same_threshold_alone_and_among_others(rule):
+    x = np.stack([two_modes(300, seed) for seed in range(CHUNK_REGULONS + 2)], axis=1)
+    x[:, 5] = 0.25
+    together = fit_thresholds(x, rule=rule)
+    for column in (0, 5, CHUNK_REGULONS + 1):
+        alone = fit_thresholds(x[:, [column]], rule=rule)
+        np.testing.assert_allclose(alone.value[0], together.value[column], rtol=1e-9)
+        assert alone.rule[0] == together.rule[column]
+    assert together.rule[5] == "constant"
+    assert not (x[:, 5] > together.value[5]).any()
+    assert {name for i, name in enumerate(together.rule) if i != 5} == {rule}
+
+
+def test_otsu_and_quantiles_do_not_ask_for_modes():
+    x = np.random.default_rng(0).normal(0.2, 0.05, (1000, 1))
+    assert fit_thresholds(x).rule == ["unimodal"]
+    assert (x > fit_thresholds(x, rule="otsu").value).mean() == pytest.approx(0.5, abs=0.1)
+    assert (x > fit_thresholds(x, rule="quantile", quantile=0.8).value).mean() == pytest.approx(0.2, abs=1e-3)
+
+
+def test_unknown_rules_and_quantiles_are_named():
+    x, fit = np.zeros((3, 1)), inspect.unwrap(fit_thresholds)  # past the run-time type check
     with pytest.raises(ValueError, match="rule must be one of"):
-        inspect.unwrap(fit_thresholds)(np.zeros((3, 1)), rule="otsu")  # past the run-time type check
+        fit(x, rule="auto")
+    for wrong in (-0.1, 1.1, 90, np.nan):
+        with pytest.raises(ValueError, match=r"quantile must lie in \[0, 1\]"):
+            fit(x, rule="quantile", quantile=wrong)
 
 
 @pytest.mark.golden

@@ -36,19 +36,6 @@ def contents(adata: AnnData):
     return {name: str(value.toarray().tolist() if hasattr(value, "toarray") else value) for name, value in flat.items()}
 
 
-def overlaps(texts, figure):
-    """Pairs of visible texts whose boxes share area."""
-    renderer = figure.canvas.get_renderer()
-    shown = [t for t in texts if t.get_text() and t.get_visible()]
-    boxes = [t.get_window_extent(renderer).shrunk(0.9, 0.8) for t in shown]
-    return [
-        (shown[i].get_text(), shown[j].get_text())
-        for i in range(len(boxes))
-        for j in range(i)
-        if boxes[i].overlaps(boxes[j])
-    ]
-
-
 @pytest.mark.parametrize("plot", ON_ONE_AXES.values(), ids=ON_ONE_AXES.keys())
 def test_a_plot_stays_on_the_axes_it_was_given(rna, plot):
     figure, (ax, other) = plt.subplots(1, 2)
@@ -84,7 +71,7 @@ def test_a_mudata_is_drawn_like_its_rna(rna, plot):
 
 
 @pytest.mark.parametrize("plot", ON_ONE_AXES.values(), ids=ON_ONE_AXES.keys())
-def test_no_label_lies_on_another(rna, plot):
+def test_no_label_lies_on_another(rna, plot, overlaps):
     ax = plot(rna)
     ax.figure.canvas.draw()
     assert overlaps([*ax.texts, ax.title, *ax.get_yticklabels()], ax.figure) == []

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
 import grnformer_sc as grs
+from grnformer_sc.grn.thresholds import RULES
+from grnformer_sc.pl._network import _draw as draw_links
 from grnformer_sc.pl._order import cluster_order, take_turns
+from grnformer_sc.pl._style import new_axes
+from grnformer_sc.pl._thresholds import RULES as WORDS
 
 
 def labels(axis):
@@ -52,6 +61,50 @@ def test_the_legend_names_only_signs_that_are_drawn(rna):
     text = [t.get_text() for t in grs.pl.network(rna, regulators=["Sox9"]).get_legend().get_texts()]
     assert "activates" in text
     assert "represses" not in text
+
+
+def turned_outline(text):
+    """Outline of the letters of a text that is turned about its anchor."""
+    turn = text.get_rotation()
+    text.set_rotation(0)
+    box = Text.get_window_extent(text).shrunk(0.95, 0.75)
+    text.set_rotation(turn)
+    anchor = text.get_transform().transform(text.get_position())
+    corners = Path([*box.corners()[[0, 1, 3, 2, 0]]])
+    return corners if turn == 0 else corners.transformed(Affine2D().rotate_deg_around(*anchor, turn))
+
+
+@pytest.mark.parametrize(("n_tfs", "n_targets"), [(1, 30), (6, 5), (7, 12), (8, 11), (12, 12), (12, 30)])
+def test_names_never_meet_and_the_strongest_targets_are_named(n_tfs, n_targets):
+    rng = np.random.default_rng(0)
+    tfs = [f"Tsc22d{i}Rik" for i in range(n_tfs)]
+    rows = [(tf, f"2610035D{i}x{j}Rik", rng.random(), 1) for i, tf in enumerate(tfs) for j in range(n_targets)]
+    links = pd.DataFrame(rows, columns=["tf", "gene", "weight", "sign"]).sort_values("weight", ascending=False)
+    ax = new_axes(6, 6)
+    draw_links(ax, links, tfs)
+    ax.figure.canvas.draw()
+    outlines = [turned_outline(text) for text in ax.texts]
+    assert not [(a, b) for a, b in combinations(outlines, 2) if a.intersects_path(b)]
+    named = set(node_names(ax))
+    assert set(tfs) | {links["gene"].iloc[0]} <= named
+    if n_tfs * n_targets <= 96:
+        assert set(links["gene"]) <= named
+
+
+def test_widths_follow_importances_only_where_they_differ(rna):
+    edges = rna.uns["grn"]["edges"]
+    for low, labels in (
+        (0.2, {"importance 0.2", "importance 1"}),
+        (0.99, {"importance 0.99 to 1"}),
+        (1, {"importance 1"}),
+    ):
+        edges["tf_gene_importance"] = np.float32(1)
+        first = (edges["tf"] == "Sox9") & (edges["gene"] == edges.loc[edges["tf"] == "Sox9", "gene"].iloc[0])
+        edges.loc[first, "tf_gene_importance"] = np.float32(low)
+        ax = grs.pl.network(rna, regulators=["Sox9"], n_targets=40)
+        assert labels <= {text.get_text() for text in ax.get_legend().get_texts()}
+        widths = {arrow.get_linewidth() for arrow in ax.patches}
+        assert len(widths) == (2 if low == 0.2 else 1)
 
 
 def test_the_layout_is_the_same_every_time(rna):
@@ -103,6 +156,10 @@ def test_histograms_count_every_cell_and_are_cut_at_the_threshold(rna):
             text = ax.texts[0].get_text()
             assert f"{(cut < activity.X).mean():.1%} above" in text
             assert f"{activity.layers['active'].mean():.1%} active" in text
+
+
+def test_every_rule_has_its_words():
+    assert set(WORDS) == set(RULES)
 
 
 def test_thresholds_are_drawn_on_the_axes_that_are_given(rna):

@@ -1,4 +1,4 @@
-"""AUC thresholds: dip test, then the crossing of a two-component Gaussian mixture, or mean + 2 sd."""
+"""AUC thresholds: dip test and mixture (or trough) with mean + 2 sd for one mode, Otsu's split, or a quantile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .._core.checks import need_one_of
+from .._core.checks import need_between, need_one_of
 from ._kernels.dip import dip_statistics
 
-Rule = Literal["auto", "trough"]
-RULES = ("mixture", "trough", "unimodal", "constant")
+Rule = Literal["mixture", "trough", "otsu", "quantile"]
+CHOICES = ("mixture", "trough", "otsu", "quantile")
+RULES = (*CHOICES, "unimodal", "constant")  # what a threshold can have been made by
 EM_ROUNDS = 200
 CHUNK_REGULONS = 32
 TROUGH_GRID = 512
@@ -31,19 +32,23 @@ class Thresholds:
     rule: list[str]
 
 
-def fit_thresholds(auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "auto") -> Thresholds:
-    """Fit one threshold per regulon by a vectorised EM of `CHUNK_REGULONS` regulons at a time; nothing is random.
+def fit_thresholds(
+    auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "mixture", quantile: float = 0.9
+) -> Thresholds:
+    """Fit one threshold per regulon, `CHUNK_REGULONS` regulons at a time; nothing is random.
 
-    A regulon whose AUC is not unimodal (dip test p <= .05) gets the crossing of the two weighted components of a Gaussian
-    mixture (`"mixture"`), or the lowest density between them when they do not cross there, or always with
-    `rule="trough"` (pySCENIC). The others get mean + 2 sd (`"unimodal"`). A constant AUC is its own threshold, so that no
-    cell is active (`"constant"`).
+    `"mixture"`: a regulon whose AUC is not unimodal (dip test p <= .05) gets the crossing of the two weighted components
+    of a Gaussian mixture, or the lowest density between them when they do not cross there; the others get mean + 2 sd
+    (`"unimodal"`). `"trough"`: as before, with the lowest density always (pySCENIC). `"otsu"`: the split with the
+    largest variance between its two classes (Otsu 1979). `"quantile"`: the same share of cells is above for every
+    regulon. The last two cut every distribution, also one without modes. A constant AUC is its own threshold under every
+    rule, so that no cell is active (`"constant"`).
     """
-    need_one_of(rule, ("auto", "trough"), name="rule")
+    need_one_of(rule, CHOICES, name="rule")
+    need_between(quantile, 0, 1, name="quantile")
     if auc.shape[1] > CHUNK_REGULONS:
-        parts = [
-            fit_thresholds(auc[:, a : a + CHUNK_REGULONS], rule=rule) for a in range(0, auc.shape[1], CHUNK_REGULONS)
-        ]
+        chunks = (auc[:, a : a + CHUNK_REGULONS] for a in range(0, auc.shape[1], CHUNK_REGULONS))
+        parts = [fit_thresholds(chunk, rule=rule, quantile=quantile) for chunk in chunks]
         return Thresholds(np.concatenate([p.value for p in parts]), [name for p in parts for name in p.rule])
     x = np.asarray(auc, dtype=np.float64)
     mean, sd = x.mean(axis=0), x.std(axis=0)
@@ -51,15 +56,36 @@ def fit_thresholds(auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "au
     names = np.full(x.shape[1], "unimodal", dtype=object)
     constant = sd < 1e-9
     value[constant], names[constant] = x[:1, constant].ravel() if x.shape[0] else 0.0, "constant"
+    if rule in ("otsu", "quantile"):
+        varied = x[:, ~constant]
+        if varied.size:
+            value[~constant] = otsu(varied) if rule == "otsu" else np.quantile(varied, quantile, axis=0)
+            names[~constant] = rule
+        return Thresholds(value=value, rule=[str(name) for name in names])
     several = ~constant & multimodal(x)
     if several.any():
         weight, centre, spread = fit_mixtures(x[:, several])
         cut, found = crossing(weight, centre, spread)
         low = troughs(x[:, several], centre)
-        use_cut = found & (rule == "auto")
+        use_cut = found & (rule == "mixture")
         value[several] = np.where(use_cut, cut, low)
         names[several] = np.where(use_cut, "mixture", "trough")
     return Thresholds(value=value, rule=[str(name) for name in names])
+
+
+def otsu(x: Float[np.ndarray, "cells regulons"]) -> Float[np.ndarray, " regulons"]:
+    """Split of every column with the largest variance between its two classes, over all splits, without bins.
+
+    The threshold is the middle of the gap; of equally good splits the lowest is taken.
+    """
+    n = x.shape[0]
+    ordered = np.sort(x, axis=0)
+    below = np.cumsum(ordered[:-1] - ordered.mean(axis=0), axis=0)
+    size = np.arange(1, n, dtype=np.float64)[:, None]
+    between = below**2 / (size * (n - size))  # variance between the classes, up to a factor
+    between[ordered[1:] == ordered[:-1]] = -1  # equal values stay together
+    split, column = between.argmax(axis=0), np.arange(x.shape[1])
+    return (ordered[split, column] + ordered[split + 1, column]) / 2
 
 
 def multimodal(x: Float[np.ndarray, "cells regulons"]) -> Bool[np.ndarray, " regulons"]:

@@ -16,9 +16,13 @@ from .._core.optional import need
 from ._order import take_turns
 from ._style import ACTIVATES, GREY, NORMAL, REPRESSES, SMALL, new_axes, shown_note
 
-LABELLED = 80  # targets beyond this number stay without a name
+LINE = 8.4  # points that the name of a target needs on the ring; weaker targets in between stay without one
+UPRIGHT = 6  # names of more TFs than this point to the centre, because they would meet
+EQUAL = 0.05  # importances that differ by less than this share are drawn with one width
+REACH = 1.45  # half of the axes; the ring has radius 1
 INNER = 0.5  # radius of the TFs; that of the targets is 1
 ROUNDS = 12
+BEHIND = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7}
 SIGNS = {1: ("activates", ACTIVATES, "-|>"), -1: ("represses", REPRESSES, "-[,widthB=0.3,lengthB=0")}
 
 
@@ -35,7 +39,8 @@ def network(
 ) -> Axes:
     """Plot the strongest links of regulators as a graph, of the whole network or of one cell type.
 
-    Blue arrows activate, red bars repress; width follows the importance of the link. TFs are large and bold.
+    Blue arrows activate, red bars repress; width follows the importance of the link, where importances differ by more
+    than 5 %. TFs are large and bold. Of targets that are too close for all their names, the strongest are named.
 
     Parameters
     ----------
@@ -90,9 +95,9 @@ def network(
     own = own.iloc[order].drop_duplicates(["tf", "gene"])
     shown = own.groupby("tf", sort=False).head(n_targets)
     ax = new_axes(6.0, 6.2) if ax is None else ax
-    _draw(ax, shown, sorted(set(shown["tf"])))
     ax.set_title("All cell types" if group is None else group, fontsize=NORMAL + 1, loc="left")
     shown_note(ax, len(shown), len(own), "links of these TFs")
+    _draw(ax, shown, sorted(set(shown["tf"])))
     return ax
 
 
@@ -124,19 +129,28 @@ def _draw(ax: Axes, links: pd.DataFrame, tfs: list[str]) -> None:
     targets = [node for node in graph if node not in tfs]
     networkx.draw_networkx_nodes(graph, place, nodelist=targets, ax=ax, node_size=14, node_color=GREY, linewidths=0)
     networkx.draw_networkx_nodes(graph, place, nodelist=tfs, ax=ax, node_size=90, node_color="black", linewidths=0)
-    _labels(ax, place, tfs, targets)
+    ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH))
     ax.set_aspect("equal")
     ax.set_axis_off()
-    ax.set(xlim=(-1.45, 1.45), ylim=(-1.45, 1.45))
     here = {int(s) for s in links["sign"].unique()}
     lines = [Line2D([], [], color=c, label=word) for s, (word, c, _) in SIGNS.items() if s in here]
-    scale = [low, high] if high - low > 1e-6 else [high]
-    lines += [Line2D([], [], color="0.4", linewidth=_width(v, low, high), label=f"importance {v:.2g}") for v in scale]
+    scale = {low: f"{low:.2g}", high: f"{high:.2g}"} if _differ(low, high) else {high: f"{low:.2g} to {high:.2g}"}
+    if low == high:
+        scale = {high: f"{high:.2g}"}
+    lines += [
+        Line2D([], [], color="0.4", linewidth=_width(v, low, high), label=f"importance {text}")
+        for v, text in scale.items()
+    ]
     ax.legend(handles=lines, frameon=False, fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    _labels(ax, place, tfs, targets)
 
 
 def _width(weight: float, low: float, high: float) -> float:
-    return 0.5 + 2.0 * (weight - low) / max(high - low, 1e-12) if high - low > 1e-6 else 1.2
+    return 0.5 + 2.0 * (weight - low) / (high - low) if _differ(low, high) else 1.2
+
+
+def _differ(low: float, high: float) -> bool:
+    return high - low > EQUAL * high
 
 
 def _layout(graph: Any, tfs: list[str]) -> dict[str, np.ndarray]:
@@ -165,21 +179,55 @@ def _mean_angle(angles: list[float], default: float) -> float:
 
 def _labels(ax: Axes, place: dict[str, np.ndarray], tfs: list[str], targets: list[str]) -> None:
     """Names of targets point outwards on their ring; names of TFs stand on the inner side, where no link starts."""
-    for node in targets[:LABELLED]:
+    radius = _ring_points(ax)
+    for node in _apart(place, targets, LINE / radius):
         x, y = place[node]
-        turn = np.degrees(np.arctan2(y, x))
-        left = abs(turn) > 90
-        ax.text(
-            1.04 * x, 1.04 * y, node, fontsize=SMALL - 1, style="italic", rotation=turn + 180 if left else turn,
-            rotation_mode="anchor", ha="right" if left else "left", va="center",
-        )  # fmt: skip
+        _spoke(ax, node, 1.04 * x, 1.04 * y, outwards=True, fontsize=SMALL - 1, style="italic")
+    longest = max(len(tf) for tf in tfs)
+    room = (INNER * radius - 9) / (0.7 * longest + 1.3 * len(tfs) / (2 * np.pi))  # so that spokes end before they meet
     for tf in tfs:
         x, y = place[tf]
+        if len(tfs) > UPRIGHT:
+            near, size = 1 - 9 / (INNER * radius), min(NORMAL, room)
+            _spoke(ax, tf, near * x, near * y, outwards=False, fontsize=size, weight="bold", bbox=BEHIND)
+            continue
         side, rise = (-np.sign(round(x, 6)), -np.sign(round(y, 6))) if len(tfs) > 1 else (0.0, 1.0)
         flat = abs(x) > abs(y)
         ax.annotate(
             tf, (x, y), xytext=(9 * side, 0) if flat else (0, 9 * rise), textcoords="offset points", fontsize=NORMAL,
             weight="bold", ha=("left" if side > 0 else "right") if flat else "center",
-            va="center" if flat else ("bottom" if rise > 0 else "top"),
-            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
+            va="center" if flat else ("bottom" if rise > 0 else "top"), bbox=BEHIND,
         )  # fmt: skip
+
+
+def _ring_points(ax: Axes) -> float:
+    """Radius of the ring in points, once the axes have their size."""
+    figure = ax.figure.canvas.figure
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    box = ax.get_window_extent()
+    return float(min(box.width, box.height) / (2 * REACH) * 72 / figure.dpi)
+
+
+def _spoke(ax: Axes, text: str, x: float, y: float, *, outwards: bool, **look: Any) -> None:
+    """Write a name along the line from the centre through a point, readable from below."""
+    turn = np.degrees(np.arctan2(y, x))
+    left = abs(turn) > 90
+    ax.text(
+        x, y, text, rotation=turn + 180 if left else turn, rotation_mode="anchor",
+        ha="right" if left == outwards else "left", va="center", **look,
+    )  # fmt: skip
+
+
+def _apart(place: dict[str, np.ndarray], nodes: list[str], gap: float) -> list[str]:
+    """The nodes, strongest first, that lie at least `gap` (radians) from all that are chosen before them."""
+    chosen: list[str] = []
+    taken: list[float] = []
+    for node in nodes:
+        angle = np.arctan2(place[node][1], place[node][0])
+        away = np.abs((np.array(taken) - angle + np.pi) % (2 * np.pi) - np.pi)
+        if away.min(initial=np.inf) >= gap:
+            chosen.append(node)
+            taken.append(angle)
+    return chosen

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+
+from .._core.checks import fail, listing
+
+
+def chosen_groups(known: Iterable[str], groups: Sequence[str] | None) -> list[str]:
+    """Cell types to show: all that are known, or those that are named, each once; unknown ones are a `KeyError`."""
+    names = [str(name) for name in known]
+    chosen = names if groups is None else list(dict.fromkeys(str(name) for name in groups))
+    unknown = [name for name in chosen if name not in names]
+    if unknown or not chosen:
+        raise fail(
+            KeyError, "groups must be cell types of the network.", f"unknown {listing(unknown)}; known "
+            f"{listing(names, 30)}.", "choose among them.",
+        )  # fmt: skip
+    return chosen
 
 
 def cluster_order(values: Float[np.ndarray, "rows columns"]) -> list[int]:

@@ -15,7 +15,10 @@ from ._order import take_turns
 from ._style import GREY, NORMAL, SKY, SMALL, VERMILION, tidy
 
 PER_ROW = 4
-RULES = {"mixture": "two modes", "trough": "lowest density", "unimodal": "mean + 2 sd", "constant": "constant"}
+RULES = {
+    "mixture": "two modes", "trough": "lowest density", "unimodal": "mean + 2 sd", "otsu": "Otsu's split",
+    "quantile": "quantile", "constant": "constant",
+}  # fmt: skip
 
 
 def thresholds(
