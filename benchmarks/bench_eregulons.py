@@ -25,20 +25,14 @@ pytestmark = pytest.mark.skipif(not (GOLDEN / "scenicplus").is_dir(), reason="GR
 
 def scenicplus(name: str) -> Callable[[], int]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "golden"))
-    from test_scenicplus import PRESET, load
+    from test_scenicplus import arguments, load
 
-    from grnformer_sc.grn.eregulons import Links, motif_eregulons
+    from grnformer_sc.grn.eregulons import motif_eregulons
 
-    stored = load(GOLDEN / "scenicplus", name)
-    importance, rho = np.zeros((2, stored.tfs.size, stored.genes.size))
-    links, regulators = stored.region_gene, stored.tf_gene
-    importance[regulators["tf"], regulators["gene"]] = regulators["importance"]
-    rho[regulators["tf"], regulators["gene"]] = regulators["rho_pearson"]
-    scored = Links(links["region"].to_numpy(), links["gene"].to_numpy(), links["importance"].to_numpy())
-    correlation = links["rho_spearman"].to_numpy()
+    given = arguments(load(GOLDEN / "scenicplus", name))
 
     def call() -> int:
-        return motif_eregulons(scored, correlation, stored.motifs, importance, rho, PRESET.eregulons).tf.size
+        return motif_eregulons(*given).tf.size
 
     call()
     return call

@@ -41,7 +41,8 @@ def network(name: str, path: str) -> Callable[[], dict[str, Any]]:
     """Estimate and run; the steps are timed from outside."""
     import grnformer_sc as grs
     import grnformer_sc.tl._build_grn as module
-    from grnformer_sc.grn import infer
+    import grnformer_sc.tl._infer as runs
+    from grnformer_sc.grn import links
 
     took: dict[str, float] = {}
 
@@ -62,9 +63,9 @@ def network(name: str, path: str) -> Callable[[], dict[str, Any]]:
     mdata = load(name, path)
     found = {"estimate": grs.estimate(mdata, "cell_type", n_jobs=2)}
     for holder, function in (
-        (module, "pooled"),
-        (infer, "score_pairs"),
-        (infer, "tf_gene_links"),
+        (runs, "pooled"),
+        (links, "score_pairs"),
+        (links, "tf_gene_links"),
         (module, "fit_cells"),
     ):
         timed(holder, function)

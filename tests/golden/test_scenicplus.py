@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,16 @@ def load(folder: Path, name: str) -> Stored:
     return Stored(genes, regions, tfs, links, regulators, motifs.astype(bool))
 
 
+def arguments(stored: Stored) -> tuple[Any, ...]:
+    """What `motif_eregulons` takes."""
+    importance, rho = np.zeros((2, stored.tfs.size, stored.genes.size))
+    links, regulators = stored.region_gene, stored.tf_gene
+    importance[regulators["tf"], regulators["gene"]] = regulators["importance"]
+    rho[regulators["tf"], regulators["gene"]] = regulators["rho_pearson"]
+    scored = Links(links["region"].to_numpy(), links["gene"].to_numpy(), links["importance"].to_numpy())
+    return scored, links["rho_spearman"].to_numpy(), stored.motifs, importance, rho, PRESET.eregulons
+
+
 def positions(stored: Stored, golden: Path, data: Path, name: str) -> pd.DataFrame:
     """Gene positions in the order of the genes; `chrom` is empty where there is none."""
     if name == "planted":
@@ -83,12 +93,7 @@ def test_the_search_space_is_identical(golden_dir: Path, data_dir: Path, name: s
 def test_eregulons_are_identical_with_the_rules_that_support_them(golden_dir: Path, name: str, n_rows: int) -> None:
     """The random p-value filter of the original is off (it does not reproduce itself); everything else is its default."""
     stored = load(golden_dir / "scenicplus", name)
-    importance, rho = np.zeros((2, stored.tfs.size, stored.genes.size))
-    links, regulators = stored.region_gene, stored.tf_gene
-    importance[regulators["tf"], regulators["gene"]] = regulators["importance"]
-    rho[regulators["tf"], regulators["gene"]] = regulators["rho_pearson"]
-    scored = Links(links["region"].to_numpy(), links["gene"].to_numpy(), links["importance"].to_numpy())
-    made = motif_eregulons(scored, links["rho_spearman"].to_numpy(), stored.motifs, importance, rho, PRESET.eregulons)
+    made = motif_eregulons(*arguments(stored))
     rows = zip(made.tf, made.region, made.gene, made.sign, made.region_sign, made.support, strict=True)
     ours = {
         (stored.tfs[tf], stored.regions[region], stored.genes[gene], WORD[sign], WORD[open_]): support

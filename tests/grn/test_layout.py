@@ -33,7 +33,7 @@ def order_statistic(ratios: list[float]) -> float:
 def test_triplets_are_ranked_by_the_order_statistic(parts):
     ratios = [np.argsort(np.argsort(-part)) + 1.0 for part in parts]
     q = np.array([order_statistic([r[i] / 12 for r in ratios]) for i in range(12)])
-    rank = triplet_rank(parts)
+    rank = triplet_rank(list(parts))
     assert (np.diff(q[np.argsort(rank, kind="stable")]) >= -1e-12).all()
 
 

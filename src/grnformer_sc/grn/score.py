@@ -19,7 +19,7 @@ from .groups import group_shares, group_table, open_regions
 from .network import Network
 from .overlap import OverlapGraph, overlap_graph
 from .pooling import pooling_matrix
-from .thresholds import Thresholds, fit_thresholds
+from .thresholds import Rule, Thresholds, fit_thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,14 @@ def eregulon_table(edges: pd.DataFrame) -> pd.DataFrame:
 
 
 def fit_cells(
-    cells: CellInput, edges: pd.DataFrame, group_names: Sequence[str], *, norm: Norm = "decoupler", n_jobs: int
+    cells: CellInput,
+    edges: pd.DataFrame,
+    group_names: Sequence[str],
+    *,
+    norm: Norm = "decoupler",
+    rule: Rule = "mixture",
+    quantile: float = 0.9,
+    n_jobs: int,
 ) -> CellScores:
     """Score the cells a network was made from: fit thresholds, decide what each type keeps, set the bits."""
     eregulons = eregulon_table(edges)
@@ -92,14 +99,15 @@ def fit_cells(
         edges, eregulons, pd.DataFrame(), sp.csr_matrix((len(edges), len(group_names)), dtype=bool), tuple(group_names)
     )
     auc = aucell(cells.counts, bare.gene_members(cells.genes), norm=norm, n_jobs=n_jobs)
-    fitted = fit_thresholds(auc)
+    fitted = fit_thresholds(auc, rule=rule, quantile=quantile)
     eregulons = with_thresholds(eregulons, fitted)
     above = auc > fitted.value
     detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
     groups = group_table(auc, above, detected, cells.codes, group_names, list(eregulons["name"]))
     region_auc, pool_size = region_activity(cells, bare, norm=norm, n_jobs=n_jobs)
     if region_auc is not None:
-        eregulons = with_thresholds(eregulons, fit_thresholds(region_auc), suffix="_region")
+        fitted = fit_thresholds(region_auc, rule=rule, quantile=quantile)
+        eregulons = with_thresholds(eregulons, fitted, suffix="_region")
     network = replace(bare, eregulons=eregulons, groups=groups)
     network = replace(network, edge_groups=edge_groups(network, network.kept(), cells))
     return assemble(network, cells, auc, region_auc, pool_size, n_jobs=n_jobs)

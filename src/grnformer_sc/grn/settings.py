@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._core.checks import need_between
+from .._core.checks import need_between, need_one_of
 from .aucell import Norm
 from .boosting import REGION_GENE, TF_GENE, BoostSettings
 from .eregulons import EregulonSettings
 from .region_gene import DECAY, WINDOW, Anchor
+from .thresholds import CHOICES, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,8 @@ class InferSettings:
     `window`, `anchor` and `decay` define the search space. With `contact` region -> gene links are ranked by importance x
     |rho| x distance weight, else by importance alone. With `self_links` every TF is its own best target. With `extended`
     motif hits by orthology or similarity count beside direct ones. `n_perm` permutations of each kind give the false
-    discovery rates, and eRegulons above `max_fdr` are left out. `norm` is what AUCell divides by.
+    discovery rates, and eRegulons above `max_fdr` are left out. `norm` is what AUCell divides by; `binarize` and
+    `quantile` say how its thresholds are found.
     """
 
     eregulons: EregulonSettings = field(default_factory=EregulonSettings)
@@ -33,11 +35,15 @@ class InferSettings:
     n_perm: int = 0
     max_fdr: float = 1.0
     norm: Norm = "decoupler"
+    binarize: Rule = "mixture"
+    quantile: float = 0.9
 
     def __post_init__(self) -> None:
         need_between(self.window, 0, float("inf"), name="window")
         need_between(self.n_perm, 0, 10_000, name="n_perm")
         need_between(self.max_fdr, 0, 1, name="max_fdr")
+        need_one_of(self.binarize, CHOICES, name="binarize")
+        need_between(self.quantile, 0, 1, name="quantile")
 
 
 PRESETS = {

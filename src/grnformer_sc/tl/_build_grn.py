@@ -25,6 +25,7 @@ from ..grn.infer import Inferred
 from ..grn.layout import weight_matrix
 from ..grn.links import Work
 from ..grn.score import CellScores, fit_cells, modality_agreement
+from ..grn.thresholds import Rule
 from ._infer import infer_runs
 from ._read import Read, gather
 from ._settings import settings_of
@@ -33,6 +34,7 @@ from ._write import cell_results
 logger = logging.getLogger(__name__)
 
 METHODS = (DEFAULT_METHOD,)
+RECORDED = ("window", "norm", "binarize", "quantile", "extended", "n_perm", "max_fdr")
 
 
 def build_grn(
@@ -54,6 +56,8 @@ def build_grn(
     window: int | None = None,
     basc: Basc | None = None,
     norm: Norm | None = None,
+    binarize: Rule = "mixture",
+    quantile: float = 0.9,
     extended: bool | None = None,
     n_perm: int | None = None,
     max_fdr: float | None = None,
@@ -109,6 +113,11 @@ def build_grn(
         default that of the preset (`False`).
     norm
         What AUCell divides by, `"decoupler"` or `"pyscenic"`; by default that of the preset (`"decoupler"`).
+    binarize
+        How the AUC threshold of an eRegulon is found: `"mixture"` (dip test, then the crossing of two Gaussians, else
+        mean + 2 sd), `"trough"` (the lowest density between them, as in pySCENIC), `"otsu"`, or `"quantile"`.
+    quantile
+        Share of the cells below the threshold with `binarize="quantile"`.
     extended
         Whether motif hits by orthology or motif similarity (`atac.varm["motifs_extended"]`) count beside direct ones; by
         default that of the preset (`True`).
@@ -167,7 +176,17 @@ def build_grn(
     """
     need_one_of(method, METHODS, name="method")
     need_between(n_runs, 1, 10_000, name="n_runs")
-    chosen = settings_of(preset, window=window, basc=basc, norm=norm, extended=extended, n_perm=n_perm, max_fdr=max_fdr)
+    chosen = settings_of(
+        preset,
+        window=window,
+        basc=basc,
+        norm=norm,
+        binarize=binarize,
+        quantile=quantile,
+        extended=extended,
+        n_perm=n_perm,
+        max_fdr=max_fdr,
+    )
     keys = GrnKeys.for_method(method, key_added)
     work = Work(settings=chosen, root=as_root(rng), n_jobs=resolve_jobs(n_jobs), checkpoint=_checkpoint(resume=resume))
     if copy:
@@ -183,13 +202,15 @@ def build_grn(
     _need_edges(found, read, chosen.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
         names = list(read.groups.cat.categories)
-        scores = fit_cells(read.cells, found.edges, names, norm=chosen.norm, n_jobs=work.n_jobs)
+        scores = fit_cells(
+            read.cells, found.edges, names, norm=chosen.norm, rule=chosen.binarize, quantile=chosen.quantile,
+            n_jobs=work.n_jobs,
+        )  # fmt: skip
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{scores.graph.n_empty} cells without an edge")
     params = {
-        "method": method, "groupby": groupby, "batch_key": batch_key, "preset": preset, "window": chosen.window,
-        "basc": chosen.eregulons.basc, "norm": chosen.norm, "extended": chosen.extended, "n_perm": chosen.n_perm,
-        "max_fdr": chosen.max_fdr, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
+        "method": method, "groupby": groupby, "batch_key": batch_key, "preset": preset, "basc": chosen.eregulons.basc,
+        **{name: getattr(chosen, name) for name in RECORDED}, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
         "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
     }  # fmt: skip
     inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
