@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,13 +42,15 @@ class Lap:
         return {"cpu_s": self.cpu_s, "wall_s": self.wall_s, "extra_mb": self.extra_mb}
 
 
-def run(contender: Callable[..., Callable[[], Any]], *args: Any, threads: int = 1, repeats: int = 3) -> Lap:
+def run(
+    contender: Callable[..., Callable[[], Any]], *args: Any, threads: int = 1, repeats: int = 3, **options: Any
+) -> Lap:
     """Measure one contender in a process of its own that may use so many threads."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(_measure, contender, args, repeats).result()
+            return pool.submit(_measure, partial(contender, *args, **options), repeats).result()
     finally:
         for name, value in before.items():
             if value is None:
@@ -56,8 +59,8 @@ def run(contender: Callable[..., Callable[[], Any]], *args: Any, threads: int = 
                 os.environ[name] = value
 
 
-def _measure(contender: Callable[..., Callable[[], Any]], args: tuple[Any, ...], repeats: int) -> Lap:
-    call = contender(*args)
+def _measure(contender: Callable[[], Callable[[], Any]], repeats: int) -> Lap:
+    call = contender()
     cpu, wall, result = [], [], None
     resident = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # start the peak anew

@@ -16,7 +16,7 @@ from grnformer_sc._core.tables import edge_table
 from grnformer_sc.grn.eregulons import Modules
 from grnformer_sc.grn.layout import edge_frequency, hit_ranks, triplet_rank, triplet_scores
 from grnformer_sc.grn.links import Evidence, LinkScores
-from grnformer_sc.grn.tf_gene import combine_parts
+from grnformer_sc.grn.tf_gene import TfGeneLinks
 
 
 def order_statistic(ratios: list[float]) -> float:
@@ -62,11 +62,8 @@ def network():
     one = np.ones(3, dtype=np.int64)
     modules = Modules(np.array([0, 0, 1]), np.array([0, 1, -1]), np.array([0, 1, 1]), one, one, np.array([2, 4, 3]))
     pairs = pd.DataFrame({"gene": [0, 1, 1], "region": [0, 1, 0], "score": [0.25, 0.04, 0.5]})
-    tf_gene = combine_parts(
-        ridge=np.full((2, 2), 0.25, np.float32),
-        boosting=np.full((2, 2), 0.5, np.float32),
-        rho=np.ones((2, 2), np.float32),
-    )
+    quarter = np.full((2, 2), 0.25, np.float32)
+    tf_gene = TfGeneLinks(importance=quarter, ridge=quarter, boosting=quarter, rho=quarter, vote=quarter)
     return modules, LinkScores(pairs, tf_gene)
 
 

@@ -63,7 +63,7 @@ def test_shuffling_breaks_links_within_groups_and_keeps_groups(pools):
     assert real.rho[0, 2] > 0.8
     assert abs(null.rho[0, 2]) < 0.2
     assert null.rho[1, 3] > 0.5  # what the group explains is no evidence, so it stays in the null
-    assert real.importance[0, 2] == 1
+    assert real.vote[0, 2] > 3 * null.vote[0, 2]
     assert null.importance.shape == real.importance.shape
 
 
@@ -87,12 +87,11 @@ def test_where_nothing_is_planted_nothing_is_discovered(seed):
 
 
 def test_strong_links_are_discovered():
-    """Links found at a rate of .2 are mostly true, and there are some."""
-    mdata = grs.datasets.simulate_multiome(1000, n_genes=200, n_tfs=20, n_types=4, rng=1)
-    grs.tl.build_grn(mdata, groupby="cell_type", n_perm=4)
-    rna = mdata["rna"]
-    edges, truth = rna.uns["grn"]["edges"], rna.uns["truth"]
-    found = edges[edges["tf_gene_fdr"] <= 0.2].astype({"tf": str, "gene": str}).drop_duplicates(["tf", "gene"])
-    true = found.merge(truth[["tf", "gene"]].drop_duplicates(), on=["tf", "gene"])
-    assert len(found) >= 15
-    assert len(true) / len(found) > 0.6
+    """Triplets found at a rate of .2 are mostly true, and there are some."""
+    mdata = grs.datasets.simulate_multiome(1000, n_genes=300, n_tfs=30, n_types=4, rng=1)
+    grs.tl.build_grn(mdata, groupby="cell_type", n_perm=5)
+    rna, on = mdata["rna"], ["tf", "region", "gene"]
+    edges = rna.uns["grn"]["edges"]
+    found = edges.loc[edges["fdr"] <= 0.2, on].astype(str)
+    assert len(found) >= 10
+    assert len(found.merge(rna.uns["truth"][on])) / len(found) > 0.7

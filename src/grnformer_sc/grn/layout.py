@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from .._core.tables import edge_table, eregulon_name, places_in
 from .eregulons import EregulonSettings, Links, Modules, correlation_regulons, motif_eregulons, supported_links
 from .links import Evidence, LinkScores, Pools
-from .tf_gene import share_below, strength
+from .tf_gene import share_below
 
 REGION_COLUMNS = {"region_gene_importance": "importance", "region_gene_rho": "rho", "distance": "distance"}
 
@@ -58,13 +58,12 @@ def triplet_scores(
 ) -> Float[np.ndarray, " triplets"]:
     """Strength of a triplet on an absolute scale, so that networks from permuted data can be held against it.
 
-    TF -> gene strength x root of the region -> gene score x number of supporting rules x rank of the motif hit among
+    Votes for TF -> gene x root of the region -> gene score x number of supporting rules x rank of the motif hit among
     those of the TF (chosen on simulations). A link without a region, in a network without motifs, counts like one with
     the weakest region.
     """
     tf, gene, region = modules.tf, modules.gene, modules.region
-    score = strength(scores.tf_gene.ridge[tf, gene], scores.tf_gene.boosting[tf, gene]).astype(np.float64)
-    score *= modules.support
+    score = scores.tf_gene.vote[tf, gene].astype(np.float64) * modules.support
     if scores.region_gene is None or not tf.size:
         return score
     row = rows_of(modules, scores.region_gene, n_regions)

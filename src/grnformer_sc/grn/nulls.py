@@ -29,7 +29,7 @@ from .eregulons import Modules
 from .layout import join_links, rows_of, triplet_scores
 from .links import Evidence, LinkScores, Pools, Work, average_tfs, score_regions
 from .region_gene import parse_regions
-from .tf_gene import TfGeneLinks, share_below, strength
+from .tf_gene import TfGeneLinks, combine_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ def false_discovery(
                 "tfs", scores, _swap_tfs(evidence, generator(work.root, "null tfs", number).permutation(pools.tfs.size))
             )
         shuffled = score_shuffled(batches, work, scores.tf_gene, number)
-        null_tfs.append(strength(shuffled.ridge, shuffled.boosting).ravel())
+        null_tfs.append(shuffled.vote.ravel())
         add("cells", replace(scores, tf_gene=shuffled), evidence)
     real = triplet_scores(modules, scores, evidence, n_regions)
     kinds = sorted({network.kind for network in networks})
     by_kind = [[network for network in networks if network.kind == kind] for kind in kinds]
-    tf_rate = tail_rate(strength(scores.tf_gene.ridge, scores.tf_gene.boosting).ravel(), null_tfs)
+    tf_rate = tail_rate(scores.tf_gene.vote.ravel(), null_tfs)
     pair_rate = np.full(real.size, np.nan)
     pairs = scores.region_gene
     if pairs is not None:
@@ -138,7 +138,7 @@ def swap_genes(n_genes: int, chromosome: pd.Series, rng: np.random.Generator) ->
 
 
 def _of_donors(links: TfGeneLinks, donors: Int[np.ndarray, " genes"]) -> TfGeneLinks:
-    return TfGeneLinks(*(getattr(links, name)[:, donors] for name in ("importance", "ridge", "boosting", "rho")))
+    return TfGeneLinks(*(getattr(links, name)[:, donors] for name in TfGeneLinks.__dataclass_fields__))
 
 
 def _swap_tfs(evidence: Evidence, order: Int[np.ndarray, " tfs"]) -> Evidence:
@@ -165,9 +165,7 @@ def score_shuffled(batches: Sequence[Pools], work: Work, real: TfGeneLinks, numb
         links = work.tf_links(given, np.arange(n_genes, given.shape[1]), seeds)
         parts.append(_of_donors(links, np.arange(n_genes)))
     found = average_tfs(parts, batches)
-    both = strength(found.ridge, found.boosting)
-    rank = share_below(both, strength(real.ridge, real.boosting))
-    return replace(found, importance=np.where(both > 0, rank, 0).astype(np.float32))
+    return combine_parts(ridge=found.ridge, boosting=found.boosting, rho=found.rho, among=real)
 
 
 def _of_eregulons(real: NullNetwork, by_kind: Sequence[Sequence[NullNetwork]], pools: Pools) -> dict[str, float]:

@@ -167,7 +167,7 @@ def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
     every = max(1, pools.genes.size // JOINED_GENES)
     genes = np.arange(0, pools.genes.size, every)
     score = rng.random((pools.tfs.size, genes.size), dtype=np.float32)
-    tf_gene = TfGeneLinks(score, score, score, rng.normal(0, USUAL_RHO, score.shape).astype(np.float32))
+    tf_gene = TfGeneLinks(score, score, score, rng.normal(0, USUAL_RHO, score.shape).astype(np.float32), score)
     links = None
     if pools.pairs is not None:
         links = pools.pairs[pools.pairs["gene"] % every == 0]
