@@ -21,8 +21,8 @@ UNS_TABLES = (("direct_e_regulon_metadata", "extended_e_regulon_metadata"), ("pr
 
 def open_table(path: Path, container: str | None = None) -> pd.DataFrame:
     """Read the table of a file, by its suffix or as the named container."""
-    if not path.exists():
-        raise fail(FileNotFoundError, "the network file must exist.", f"{path}.", "check the path.")
+    if not path.is_file():
+        raise fail(FileNotFoundError, "the network file must exist.", f"no file {str(path)!r}.", "check the path.")
     _refuse_pickle(path)
     suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
     read = READERS.get(container or "") or OF_SUFFIX.get(suffix.lower())
@@ -52,11 +52,13 @@ def read_text(path: Path) -> pd.DataFrame:
     """CSV or TSV; the two header rows of `pyscenic ctx` become one."""
     with _open_text(path) as file:
         head = [file.readline(), file.readline()]
+    if not head[0].strip():
+        raise fail(ValueError, "a network file must hold a table.", f"{path.name!r} is empty.", "check the file.")
     sep = "\t" if "\t" in head[0] else ","
     if "TargetGenes" in head[1].split(sep):
         table = pd.read_csv(path, sep=sep, header=[0, 1], index_col=[0, 1])
         return table.droplevel(0, axis=1).reset_index(names=["TF", "MotifID"])
-    return pd.read_csv(path, sep=sep)
+    return pd.read_csv(path, sep=sep, keep_default_na=False, na_values=[""])  # nan is a gene of the fly
 
 
 def read_gmt(path: Path) -> pd.DataFrame:

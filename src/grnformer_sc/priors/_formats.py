@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing
-from .._core.tables import EDGE_COLUMNS, spell_regions
+from .._core.tables import EDGE_COLUMNS, EVIDENCE, spell_regions
 from ._base_grn import PLACE, links_of_frame
 from ._networks import long_columns, prior_network
 from ._regulon_names import parse_regulon
@@ -25,7 +25,12 @@ EARLIER = {  # names of SCENIC+ before version 1
 
 def read_edges(table: pd.DataFrame) -> pd.DataFrame:
     """Our own edge table (`get.grn`)."""
-    return table[[name for name in EDGE_COLUMNS if name in table]]
+    out = table[[name for name in EDGE_COLUMNS if name in table]].copy()
+    for name in out.columns.intersection([n for n, kind in EDGE_COLUMNS.items() if kind != "category"]):
+        numbers = pd.to_numeric(out[name], errors="coerce")
+        out[name] = numbers.fillna(0) if EDGE_COLUMNS[name].startswith("int") else numbers
+    evidence = out["evidence"].astype(str) if "evidence" in out else pd.Series("none", index=out.index)
+    return out.assign(evidence=evidence.where(evidence.isin(EVIDENCE), "none"))
 
 
 def read_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +83,8 @@ def read_scenicplus(table: pd.DataFrame) -> pd.DataFrame:
         {"tf": table["TF"], "gene": table["Gene"], "region": spell_regions(table["Region"]), **numbers},
         index=table.index,
     )
-    out["sign"] = sign.where(sign != 0, np.sign(out["tf_gene_rho"]))
+    regulation = pd.to_numeric(table["regulation"], errors="coerce") if "regulation" in table else out["tf_gene_rho"]
+    out["sign"] = sign.where(sign != 0, np.sign(regulation))
     out["region_sign"] = state.where(state != 0, np.sign(out["region_gene_rho"])).fillna(0)
     out["evidence"] = np.where(extended, "extended", "direct")
     if "triplet_rank" in table:

@@ -44,7 +44,7 @@ def read_network(source: Any, *, format: str | None = None) -> pd.DataFrame:
     -------
     Edge table as in `uns["grn"]["edges"]`: one row per TF-region-gene link (`region` is "" where there is none), sorted.
     Weights become `tf_gene_importance` and `sign`; without weights the importance is 1, without signs the sign is +1.
-    Regions are spelled `chrom:start-end`. eRegulons of SCENIC+ with borrowed motifs end in `|extended`.
+    Regions of other tools are spelled `chrom:start-end`. eRegulons of SCENIC+ with borrowed motifs end in `|extended`.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _table(source: Any, format: str | None) -> pd.DataFrame:
 
 def _complete(links: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Edge table of what can be used, and how many links are lost or changed, by reason."""
-    named = (_filled(links["tf"]) & _filled(links["gene"])).to_numpy()
+    named = _filled(links["tf"]) & _filled(links["gene"])
     weight = pd.to_numeric(links["tf_gene_importance"], errors="coerce").to_numpy(dtype=np.float64)
     usable = np.isfinite(weight) & (weight != 0)
     kept = links[named & usable].copy()
@@ -121,8 +121,11 @@ def _complete(links: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return edge_table(once[[name for name in EDGE_COLUMNS if name in once]]), lost
 
 
-def _filled(names: pd.Series) -> pd.Series:
-    return names.notna() & (names.astype(str).str.strip() != "")
+def _filled(names: pd.Series) -> np.ndarray:
+    """Which names are neither missing nor blank, looked at once per distinct name."""
+    values = names.astype("category").cat
+    blank = np.append(values.categories.astype(str).str.strip() == "", True)
+    return ~blank[values.codes]
 
 
 def _named(links: pd.DataFrame) -> pd.Series:
