@@ -15,6 +15,8 @@ import torch
 import grnformer_sc as grs
 from grnformer_sc._core.tables import edge_table, eregulon_name
 from grnformer_sc.get import _export
+from grnformer_sc.get._network import FORMATS
+from grnformer_sc.get._write_network import OF_SUFFIX
 
 PAIR = ["tf", "gene"]
 SIGNED = [*PAIR, "tf_gene_importance", "sign"]
@@ -200,6 +202,27 @@ def test_a_suffix_must_fit_the_format(rna, tmp_path, name, format, message):
     with pytest.raises(ValueError, match=message):
         grs.get.write_network(rna, tmp_path / name, format=format)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_without_links_has_an_empty_network_in_every_form(rna, tmp_path):
+    bits = rna.obsm["grn_active"].tolil()
+    bits[0] = False
+    rna.obsm["grn_active"] = bits.tocsr()
+    for format in FORMATS:
+        assert same_columns(
+            grs.get.network(rna, cell="cell0", format=format), grs.get.network(rna, cell="cell1", format=format)
+        )
+    for suffix in OF_SUFFIX:
+        grs.get.write_network(rna, tmp_path / f"net{suffix}", cell="cell0")
+        with pytest.raises(ValueError, match=r"at least one link.*an empty table"):
+            grs.priors.read_network(tmp_path / f"net{suffix}")
+
+
+def same_columns(empty, full):
+    """The empty form is of the same type; tables have the same columns and no rows."""
+    if isinstance(full, pd.DataFrame):
+        return empty.empty and list(empty.columns) == list(full.columns)
+    return type(empty) is type(full)
 
 
 def test_a_failed_write_leaves_the_old_file(rna, tmp_path, monkeypatch):

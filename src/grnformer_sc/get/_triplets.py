@@ -27,7 +27,8 @@ def greta_table(edges: pd.DataFrame) -> pd.DataFrame:
             "score": edges["tf_gene_importance"] * edges["sign"],
         }
     )
-    table = table.drop(columns="cre") if (table["cre"] == "").all() else table[_has_region(table["cre"], "GRETA")]
+    bare = len(table) > 0 and (table["cre"] == "").all()
+    table = table.drop(columns="cre") if bare else table[_has_region(table["cre"], "GRETA")]
     names = [name for name in ("source", "cre", "target") if name in table]
     table = table.iloc[np.argsort(-table["score"].abs().to_numpy(), kind="stable")].drop_duplicates(names)
     return table.sort_values(names, ignore_index=True)

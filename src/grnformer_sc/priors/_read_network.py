@@ -72,6 +72,10 @@ def read_network(source: Any, *, format: str | None = None) -> pd.DataFrame:
         need_one_of(format, FORMATS, name="format")
     with step(logger, "read_network") as facts:
         table = _table(source, format)
+        if table.empty:
+            raise fail(
+                ValueError, "a network needs at least one link.", "an empty table.", "check where it comes from."
+            )
         layout = find_layout(table, format)
         links = read_pairs(table) if layout == PAIRS else LAYOUTS[layout].read(table)
         edges, lost = _complete(links)
@@ -103,7 +107,7 @@ def _complete(links: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         raise fail(
             ValueError, "a network needs at least one link.",
             f"none in {len(links)}: {(~named).sum()} without a TF or gene, {(named & ~usable).sum()} without a weight.",
-            "check the file; an empty network has nothing to score.",
+            "check where it comes from.",
         )  # fmt: skip
     sign = kept["sign"].fillna(0).to_numpy().astype(np.int8)
     kept["sign"] = np.where(sign == 0, 1, sign)
