@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from anndata.io import write_elem
+from hypothesis import given
+from hypothesis import strategies as st
 from mudata import MuData
 
 import grnformer_sc as grs
 from grnformer_sc._core.tables import EDGE_COLUMNS
-from grnformer_sc.priors._regulon_names import Regulon, parse_regulon
+from grnformer_sc.priors._regulon_names import Regulon, name_regulon, parse_regulon
 
 SCENICPLUS = pd.DataFrame(
     [
@@ -151,6 +153,7 @@ def test_gmt_names_tell_tf_and_sign(tmp_path, caplog):
     ]  # fmt: skip
     assert (edges["tf_gene_importance"] == 1).all()
     assert "5 without a sign taken as activation" in caplog.text
+    assert "1 of 6 gene sets hold no gene" in caplog.text
 
 
 def test_loom_fields_are_regulons(tmp_path):
@@ -184,6 +187,16 @@ def test_names_of_regulons(name, regulon):
     assert parse_regulon(name) == regulon
 
 
+@given(
+    tf=st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12),
+    sign=st.sampled_from([1, -1]), state=st.sampled_from([0, 1, -1]), extended=st.booleans(),
+)  # fmt: skip
+def test_our_names_of_regulons_are_read_back_for_any_tf(tf, sign, state, extended):
+    name = name_regulon(tf, sign, state, extended=extended)
+    assert "/" not in name
+    assert parse_regulon(name, tf) == Regulon(tf, sign, state, extended)
+
+
 # ---- CellOracle
 
 BASE = pd.DataFrame(
@@ -196,6 +209,13 @@ BASE_LINKS = [
     ("Cux1", "chr1:100-600", "Kitl"), ("Cux1", "chr1:900-1400", "Kitl"), ("Sox9", "chr2:5-90", "Gad1"),
     ("Sox9", "chr1:100-600", "Kitl"),
 ]  # fmt: skip
+
+
+def test_columns_that_are_no_tfs_are_named(caplog):
+    with caplog.at_level("INFO"):
+        edges = grs.priors.read_network(BASE.assign(strand=["+", "-", "+"]))
+    assert set(edges["tf"]) == {"Sox9", "Cux1"}
+    assert "left out: [strand]" in caplog.text
 
 
 @pytest.mark.parametrize("form", ["parquet", "indexed.parquet", "csv", "memory"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .._core.checks import listing
 from .._core.optional import need
+
+logger = logging.getLogger(__name__)
 
 PLACE = ("peak_id", "gene_short_name")
 CHUNK = 64  # TF columns that are read at once: the whole table may take gigabytes
@@ -54,6 +58,9 @@ def _links(place: pd.DataFrame, parts: Iterator[pd.DataFrame]) -> pd.DataFrame:
     names: list[str] = []
     for part in parts:
         numbers = part.select_dtypes(["number", "bool"])
+        if numbers.shape[1] < part.shape[1]:
+            other = part.columns.difference(numbers.columns)
+            logger.info("base network: columns that hold no numbers are left out: %s", listing(other))
         row, tf = np.nonzero(numbers.to_numpy(dtype=np.float32, na_value=0))
         rows.append(row)
         tfs.append(tf + len(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pandas as pd
 from .._core.checks import fail, listing
 from .._core.optional import need
 from ._base_grn import read_parquet
+
+logger = logging.getLogger(__name__)
 
 PICKLES = (".pkl", ".pickle", ".p", ".dat", ".joblib", ".dill")
 UNS_TABLES = (("direct_e_regulon_metadata", "extended_e_regulon_metadata"), ("prediction",), ("eRegulon_metadata",))
@@ -65,7 +68,10 @@ def read_gmt(path: Path) -> pd.DataFrame:
     """One row per regulon and gene: `regulon, description, gene`."""
     with _open_text(path) as file:
         fields = [line.rstrip("\r\n").split("\t") for line in file if line.strip() and not line.startswith("#")]
-    rows = [(line[0], line[1], gene) for line in fields if len(line) > 2 for gene in line[2:] if gene]
+    rows = [(line[0], line[1], gene) for line in fields for gene in line[2:] if gene]
+    n_empty = sum(not any(line[2:]) for line in fields)
+    if n_empty:
+        logger.info("%s: %d of %d gene sets hold no gene", path.name, n_empty, len(fields))
     return pd.DataFrame(rows, columns=["regulon", "description", "gene"])
 
 

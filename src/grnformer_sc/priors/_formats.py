@@ -139,10 +139,12 @@ def read_regulons(table: pd.DataFrame) -> pd.DataFrame:
     """Gene sets (GMT, loom) by their names; the genes weigh 1."""
     text = table["regulon"].astype(str)
     about = table["description"].astype(str) if "description" in table else pd.Series("", index=table.index)
-    keys = list(zip(text, about, strict=True))
-    parsed = {key: parse_regulon(*key) for key in dict.fromkeys(keys)}
-    found = pd.DataFrame([parsed[key] for key in keys], columns=["tf", "sign", "region_sign", "extended"])
-    kind = np.where(found.pop("extended").astype(bool), "extended", "prior")
+    number, keys = pd.factorize(text + "\t" + about)
+    parsed = [parse_regulon(*key.split("\t", 1)) for key in keys]
+    columns = ("tf", "sign", "region_sign", "extended")
+    found = pd.DataFrame({name: [getattr(one, name) for one in parsed] for name in columns}).iloc[number]
+    found = found.reset_index(drop=True)
+    kind = np.where(found.pop("extended"), "extended", "prior")
     names = text.str.replace("/", "_").where(text.str.contains(r"\|act|\|rep"), "")
     return found.assign(gene=table["gene"].to_numpy(), tf_gene_importance=1.0, evidence=kind, eregulon=names.to_numpy())
 
