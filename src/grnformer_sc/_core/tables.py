@@ -36,6 +36,8 @@ EDGE_DEFAULTS: dict[str, Any] = {"category": "", "float32": np.nan, "int8": 0, "
 EDGE_ORDER = ["tf", "eregulon", "gene", "region"]
 STATE_WORDS = {1: "open", -1: "closed"}
 SIGN_WORDS = {1: "act", -1: "rep"}
+REGION_PATTERN = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$"
+REGION_FORM = r"\g<chrom>:\g<start>-\g<end>"
 
 
 def eregulon_name(tf: str, sign: int, region_sign: int) -> str:
@@ -50,6 +52,13 @@ def places_in(names: pd.Index, column: pd.Series) -> np.ndarray:
     """Place of every value of a column in `names` (-1: absent), looked up once per distinct value."""
     values = column.astype("category").cat
     return names.get_indexer(values.categories.astype(str))[values.codes]
+
+
+def spell_regions(column: pd.Series, form: str = REGION_FORM) -> pd.Series:
+    """Spell region names in one form (`chrom:start-end`); other names stay, missing ones become ""."""
+    values = column.astype(object).fillna("").astype("category").cat
+    names = pd.Series(values.categories.astype(str)).str.replace(REGION_PATTERN, form, regex=True)
+    return pd.Series(names.to_numpy(dtype=object)[values.codes], index=column.index, name=column.name)
 
 
 def edge_table(columns: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from ._cells import cell_graph as cell_graph
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups
-from ._grn import network as network
 from ._methods import methods as methods
+from ._network import network as network
 from ._params import params as params
+from ._write_network import write_network as write_network

@@ -10,8 +10,8 @@ import pandas as pd
 
 from .._core.checks import need_key, need_one_of
 from .._core.keys import GrnKeys
-from ._export import digraph
-from ._grn import grn, merge_regions
+from ._export import digraph, merge_regions
+from ._grn import grn
 from ._read import network_of, rna_of
 
 if TYPE_CHECKING:

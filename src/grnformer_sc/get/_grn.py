@@ -1,4 +1,4 @@
-"""Networks as tables and graphs."""
+"""Networks as tables: links, eRegulons, cell types."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._core.checks import fail, listing, need_one_of
+from .._core.checks import fail, listing
 from .._core.keys import GrnKeys
 from ..grn.network import Network
-from ._export import cytoscape_text, digraph, gene_sets, graphml_text, strongest
 from ._read import network_of, rna_of
-
-FORMATS = ("frame", "decoupler", "networkx", "graphml", "cyjs", "gmt")
 
 
 def grn(
@@ -146,75 +143,3 @@ def groups(data: Any, *, key: str = "grn", rna: str = "rna") -> pd.DataFrame:
     ['type1', 'type2']
     """
     return network_of(data, key, rna).groups.copy()
-
-
-def network(
-    data: Any,
-    *,
-    group: str | None = None,
-    cell: str | None = None,
-    format: str = "frame",
-    key: str = "grn",
-    rna: str = "rna",
-) -> Any:
-    """Read TF -> gene links (regions merged) in the form that other tools read.
-
-    Parameters
-    ----------
-    data
-        AnnData or MuData.
-    group, cell
-        Restrict to a cell type or a cell.
-    format
-        `"frame"`: table `tf, gene, weight, sign, n_regions, eregulon`, one row per eRegulon and gene; `"decoupler"`:
-        `source, target, weight`; `"networkx"`: `DiGraph`; `"graphml"`, `"cyjs"`: text for Cytoscape and others. These
-        hold one link per TF and gene, the strongest where several eRegulons share it. `"gmt"`: text, one gene set per
-        eRegulon.
-    key
-        Base name of the network.
-    rna
-        Name of the RNA modality.
-
-    Returns
-    -------
-    Table, graph or text; weights are signed importances (-1 to 1).
-
-    Raises
-    ------
-    KeyError
-        There is no network, or the group or cell is unknown.
-    ValueError
-        The format is unknown.
-
-    Examples
-    --------
-    >>> import grnformer_sc as grs
-    >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
-    >>> grs.tl.build_grn(mdata, groupby="cell_type")
-    >>> list(grs.get.network(mdata, format="decoupler").columns)
-    ['source', 'target', 'weight']
-    """
-    need_one_of(format, FORMATS, name="format")
-    table = merge_regions(grn(data, group=group, cell=cell, key=key, rna=rna))
-    if format == "frame":
-        return table
-    if format == "gmt":
-        return gene_sets(table)
-    if format == "decoupler":
-        return strongest(table).rename(columns={"tf": "source", "gene": "target"})[["source", "target", "weight"]]
-    graph = digraph(table)
-    if format == "networkx":
-        return graph
-    return graphml_text(graph) if format == "graphml" else cytoscape_text(graph)
-
-
-def merge_regions(edges: pd.DataFrame) -> pd.DataFrame:
-    """One row per eRegulon and gene."""
-    frame = edges.assign(
-        tf=edges["tf"].astype(str), gene=edges["gene"].astype(str), eregulon=edges["eregulon"].astype(str),
-        weight=edges["tf_gene_importance"] * edges["sign"], n_regions=(edges["region"].astype(str) != "").astype(int),
-    )  # fmt: skip
-    grouped = frame.groupby(["tf", "gene", "eregulon"], sort=True, as_index=False)
-    return grouped.agg({"weight": "first", "sign": "first", "n_regions": "sum"})[
-        ["tf", "gene", "weight", "sign", "n_regions", "eregulon"]
-    ]

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.checks import fail, listing
+from .._core.tables import REGION_PATTERN
 from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
 from .spearman import spearman_pairs
 
@@ -19,7 +20,6 @@ Anchor = Literal["tss", "body"]
 WINDOW = 500_000  # bp: CRISPRi screens lose 4-8 % of true links beyond it, 13-25 % beyond 150 kb
 DECAY = 0.87  # contact probability falls as distance ** -0.87
 NEAREST = 5_000  # bp below which distance carries no information
-REGION_PATTERN = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$"
 
 
 def parse_regions(names: Sequence[str] | pd.Index) -> pd.DataFrame:

@@ -102,7 +102,9 @@ def fit_cells(
     fitted = fit_thresholds(auc, rule=rule, quantile=quantile)
     eregulons = with_thresholds(eregulons, fitted)
     above = auc > fitted.value
-    detected = group_shares(cells.counts, cells.codes, len(group_names))[:, cells.genes.get_indexer(eregulons["tf"])]
+    place = cells.genes.get_indexer(eregulons["tf"])
+    shares = group_shares(cells.counts, cells.codes, len(group_names))
+    detected = np.where(place >= 0, shares[:, place], 1.0)  # a TF that was not measured cannot be judged
     groups = group_table(auc, above, detected, cells.codes, group_names, list(eregulons["name"]))
     region_auc, pool_size = region_activity(cells, bare, norm=norm, n_jobs=n_jobs)
     if region_auc is not None:

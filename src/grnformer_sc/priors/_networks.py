@@ -11,6 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, listing, need_one_of
+from ._base_grn import PLACE, is_base_grn, links_of_frame
+from ._files import open_table
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ def prior_network(source: Any, *, tfs: Literal["rows", "columns"] = "rows") -> p
     source
         A long table as decoupler has it, with a TF and a gene column (`tf`/`source`/`regulator`, `gene`/`target`;
         letter case aside) and optionally a weight (`weight`/`mor`/`sign`/`score`/`importance`, or `mode` with the words
-        activation and repression); a wide table of numbers; a sparse or dense matrix with its row and column names as
-        (matrix, rows, columns); or the path of a CSV or TSV file (plain or .gz) of either table.
+        activation and repression); a wide table of numbers; the base network of CellOracle (`peak_id`,
+        `gene_short_name` and a column per TF); a sparse or dense matrix with its row and column names as (matrix, rows,
+        columns); or the path of a CSV, TSV (plain or .gz) or parquet file of such a table. Networks in other forms are
+        read by :func:`~grnformer_sc.priors.read_network`, whose table is taken here as well.
     tfs
         Where a wide table or a matrix has its TFs: in the rows or in the columns.
 
@@ -60,12 +64,20 @@ def prior_network(source: Any, *, tfs: Literal["rows", "columns"] = "rows") -> p
     if isinstance(source, tuple):
         return _finish(_from_matrix(*_checked(source), tfs))
     frame = source if isinstance(source, pd.DataFrame) else _read(source)
-    lower = {str(name).lower(): name for name in frame.columns}
-    used = {ours: lower[name] for ours, names in COLUMNS.items() for name in reversed(names) if name in lower}
+    if is_base_grn(frame.columns):
+        links = links_of_frame(frame).rename(columns={PLACE[1]: "gene"})
+        return _finish(links[["tf", "gene"]].drop_duplicates().assign(weight=1.0))
+    used = long_columns(frame)
     if not {"tf", "gene"} <= set(used):
         return _finish(_from_wide(frame, tfs))
     table = frame[list(used.values())].set_axis(list(used), axis=1)
     return _finish(table if "weight" in used else table.assign(weight=1.0))
+
+
+def long_columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Which columns of a long table are its `tf`, `gene` and `weight`, where it has them."""
+    lower = {str(name).lower(): name for name in frame.columns}
+    return {ours: lower[name] for ours, names in COLUMNS.items() for name in reversed(names) if name in lower}
 
 
 def _checked(source: tuple[Any, ...]) -> tuple[Any, pd.Index, pd.Index]:
@@ -101,8 +113,9 @@ def _finish(table: pd.DataFrame) -> pd.DataFrame:
     named = table.dropna(subset=["tf", "gene"])
     if len(named) < len(table):
         logger.info("prior network: %d rows without a TF or gene name dropped", len(table) - len(named))
-    words = named["weight"].astype(str).str.lower().map(WORDS)
-    weight = pd.to_numeric(named["weight"], errors="coerce").astype(np.float64).fillna(words)
+    weight = pd.to_numeric(named["weight"], errors="coerce").astype(np.float64)
+    if not pd.api.types.is_numeric_dtype(named["weight"]):
+        weight = weight.fillna(named["weight"].astype(str).str.lower().map(WORDS))
     if not np.isfinite(weight).all():
         bad = named["weight"][~np.isfinite(weight)]
         raise fail(
@@ -110,6 +123,8 @@ def _finish(table: pd.DataFrame) -> pd.DataFrame:
             "drop these rows or the column.",
         )  # fmt: skip
     out = pd.DataFrame({"tf": named["tf"].astype(str), "gene": named["gene"].astype(str), "weight": weight})
+    if (out["weight"] == 0).any():
+        logger.info("prior network: %d pairs of weight 0 dropped", (out["weight"] == 0).sum())
     out = out[out["weight"] != 0]
     if out.empty:
         raise fail(
@@ -129,8 +144,4 @@ def _read(source: Any) -> pd.DataFrame:
             TypeError, "a prior is a table, (matrix, rows, columns) or a path.", f"{type(source).__name__}.",
             "put it into a DataFrame with the columns source, target, weight.",
         )  # fmt: skip
-    path = Path(source)
-    if not path.exists():
-        raise fail(FileNotFoundError, "the prior network file must exist.", f"{path}.", "check the path.")
-    tab = any(suffix in {".tsv", ".txt", ".tab"} for suffix in path.suffixes)
-    return pd.read_csv(path, sep="\t" if tab else ",")
+    return open_table(Path(source))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from .._core.checks import fail, listing, need_key, need_one_of
 from .._core.inputs import ALL_CELLS, copy_of, find_group, resolve
@@ -15,9 +17,11 @@ from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.settings import resolve_jobs
+from .._core.tables import places_in, spell_regions
 from ..grn.aucell import Norm
 from ..grn.network import Network
-from ..grn.score import apply_network, fit_cells
+from ..grn.score import apply_network, eregulon_table, fit_cells
+from ..priors import read_network
 from ._inputs import ordered_cells
 from ._write import cell_results
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_MISSING = 0.5  # share of the network's genes that new data may lack
+MOST_MISSING = 0.5  # share of the network's genes (of an imported one, its regions) that new data may lack
 
 
 def cell_grn(
@@ -53,7 +57,9 @@ def cell_grn(
     data
         Cells to score: AnnData, MuData or pair (rna, atac).
     net
-        Object that holds the network (AnnData, MuData, or the dictionary of `uns["grn"]`); by default `data` itself.
+        Object that holds the network (AnnData, MuData, or the dictionary of `uns["grn"]`); by default `data` itself. Or
+        the links of a network of any origin: an edge table, or a table or file that `grs.priors.read_network` reads; they
+        hold neither thresholds nor cell types, so they ask for `thresholds="fit"`.
     groupby
         Column of obs with cell types by the names the network knows; by default `obs["grn_group"]` where it exists, or
         the one group of a network without groups.
@@ -82,7 +88,8 @@ def cell_grn(
     KeyError
         There is no network, or no group labels.
     ValueError
-        Labels are unknown to the network, or more than half of its genes are missing.
+        Labels are unknown to the network, more than half of its genes (or of the regions of an imported one) are missing,
+        or links are given without `thresholds="fit"`.
 
     Examples
     --------
@@ -99,14 +106,17 @@ def cell_grn(
     if copy:
         data = copy_of(data)
     rna_data, atac_data = resolve(data, rna, atac)
-    stored = _stored(rna_data if net is None else net, keys, rna)
-    network = Network.from_uns(stored)
+    if isinstance(net, (pd.DataFrame, str, Path)):
+        network, recorded = _imported(net, atac_data, fit=thresholds == "fit")
+    else:
+        stored = _stored(rna_data if net is None else net, keys, rna)
+        network, recorded = Network.from_uns(stored), stored["params"]
     groups = _groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
     names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
     n_missing = _need_genes(rna_data, network)
     cells, _, _ = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
-    norm: Norm = stored["params"].get("norm", "decoupler")
+    norm: Norm = recorded.get("norm", "decoupler")
     with step(logger, "cell_grn") as facts:
         if thresholds == "fit":
             scores = fit_cells(cells, network.edges, names, norm=norm, n_jobs=jobs)
@@ -114,10 +124,13 @@ def cell_grn(
             scores = apply_network(cells, network, norm=norm, n_jobs=jobs)
         facts.append(f"{rna_data.n_obs} cells, {scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{n_missing} genes of the network are missing")
+        n_unseen = int((~network.eregulons["tf"].isin(rna_data.var_names)).sum())
+        if n_unseen:
+            facts.append(f"the TFs of {n_unseen} eRegulons are not measured")
     out = cell_results(scores, keys, rna_data.obs_names, groups)
     params = {"thresholds": thresholds, "groupby": groupby}
     record = recipe("cell_grn", params, inputs={"rna": layer or "X"}, dropped={"genes_missing": n_missing})
-    out.uns[keys.uns] = {**scores.network.to_uns(), "params": stored["params"], "cell_params": record}
+    out.uns[keys.uns] = {**scores.network.to_uns(), "params": recorded, "cell_params": record}
     out.write(rna_data)
     return data if copy else None
 
@@ -134,6 +147,44 @@ def _stored(net: Any, keys: GrnKeys, rna: str) -> Mapping[str, Any]:
     )
     stored: Mapping[str, Any] = holder.uns[keys.uns]
     return stored
+
+
+def _imported(net: Any, atac: AnnData | None, *, fit: bool) -> tuple[Network, dict[str, Any]]:
+    """Network of bare links, its regions spelled as in the data, and how it came here."""
+    if not fit:
+        raise fail(
+            ValueError, "links alone hold no thresholds and no cell types.", "net= is a table or a file.",
+            "pass thresholds='fit' to fit them on these cells.",
+        )  # fmt: skip
+    edges = read_network(net)
+    n_missing = 0
+    if atac is not None:
+        edges, n_missing = _place_regions(edges, atac.var_names)
+    record = recipe(
+        "read_network", {"method": "imported", "source": "table" if isinstance(net, pd.DataFrame) else str(net)},
+        inputs={}, dropped={"regions_missing": n_missing},
+    )  # fmt: skip
+    bare = sp.csr_matrix((len(edges), 0), dtype=bool)
+    return Network(edges, eregulon_table(edges), pd.DataFrame(), bare, ()), record
+
+
+def _place_regions(edges: pd.DataFrame, names: pd.Index) -> tuple[pd.DataFrame, int]:
+    """Regions by the names that the data has for the same coordinates, and the number of those it lacks."""
+    spelled = pd.Index(spell_regions(pd.Series(names.astype(str))))
+    place = places_in(spelled, spell_regions(edges["region"]))
+    has_region = (edges["region"].astype(str) != "").to_numpy()
+    lost = has_region & (place < 0)
+    scored = has_region & (edges["region_sign"] != 0).to_numpy()
+    if scored.any() and (lost & scored).sum() > MOST_MISSING * scored.sum():
+        raise fail(
+            ValueError, f"at least {1 - MOST_MISSING:.0%} of the links must name regions of the data (same coordinates).",
+            f"{(scored & ~lost).sum()} of {scored.sum()}; data {listing(names, 3)}, network {listing(edges['region'], 3)}.",
+            "count the fragments in the regions of the network, or pass the RNA alone.",
+        )  # fmt: skip
+    if lost.any():
+        logger.info("network: %d of %d links name regions that the data lacks", lost.sum(), has_region.sum())
+    own = np.where(place >= 0, names.to_numpy(dtype=object)[place], edges["region"].astype(object))
+    return edges.assign(region=pd.Categorical(own)), int(edges["region"][lost].nunique())
 
 
 def _groups(
