@@ -14,8 +14,8 @@ import grnformer_sc as grs
 from grnformer_sc.grn.cost import STAGES, Sizes, stage_bytes
 
 SMALL = Sizes(
-    n_cells=2000, n_genes=2000, n_regions=20_000, rna_values=10**6, atac_values=10**6, n_pairs=40_000, n_metacells=200,
-    n_single=0, n_tfs=100,
+    n_cells=2000, n_genes=2000, n_regions=20_000, rna_values=10**6, atac_values=10**6, n_pairs=40_000, n_pools=200,
+    n_neighbours=1, n_single=0, n_tfs=100,
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_input_that_cannot_be_used_is_named_before_the_run(toy: Any) -> None:
         grs.estimate(toy, "cell_type")
 
 
-@pytest.mark.parametrize("name", ["n_genes", "rna_values", "atac_values", "n_pairs", "n_metacells", "n_tfs"])
+@pytest.mark.parametrize("name", ["n_genes", "rna_values", "atac_values", "n_pairs", "n_pools", "n_tfs"])
 def test_memory_never_falls_with_size(name: str) -> None:
     small, large = stage_bytes(SMALL), stage_bytes(replace(SMALL, **{name: 10 * getattr(SMALL, name)}))
     assert all(large[stage] >= small[stage] for stage in STAGES)
@@ -52,7 +52,7 @@ def test_more_cells_of_the_same_counts_need_no_more_for_components() -> None:
     """Components are fitted to at most 50,000 cells, so the step grows with the metacells only."""
     many = replace(SMALL, n_cells=200_000, rna_values=10**8, atac_values=10**8)
     more = replace(many, n_cells=400_000, rna_values=2 * 10**8, atac_values=2 * 10**8)
-    assert stage_bytes(more)["metacells"] < 1.2 * stage_bytes(many)["metacells"]
+    assert stage_bytes(more)["rows"] < 1.2 * stage_bytes(many)["rows"]
 
 
 def test_the_memory_limit_is_obeyed(toy: Any, caplog: pytest.LogCaptureFixture) -> None:

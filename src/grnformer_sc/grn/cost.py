@@ -9,7 +9,7 @@ from .metacells import POOL_BLOCK
 from .pooling import MOST_NEIGHBOURS
 from .tf_gene import SCREENED
 
-STAGES = ("read", "metacells", "region -> gene", "TF -> gene", "eRegulons", "cells")
+STAGES = ("read", "rows", "region -> gene", "TF -> gene", "eRegulons", "cells")
 VALUE = 8  # bytes of a stored value with its column
 PAIR = 96  # of a row of the table of pairs, with what is computed beside it
 EDGE = 600  # of a row of the edge table while its texts are made
@@ -28,7 +28,8 @@ class Sizes:
     rna_values: int
     atac_values: int
     n_pairs: int
-    n_metacells: int
+    n_pools: int
+    n_neighbours: int
     n_single: int
     n_tfs: int
 
@@ -40,19 +41,22 @@ class Sizes:
 
 def stage_bytes(size: Sizes) -> dict[str, float]:
     """Peak memory of every stage beyond what the process held before it and the user's own matrices."""
-    dense = size.n_metacells * size.n_genes
+    dense = size.n_pools * size.n_genes
     fitted = min(1.0, FITTED_CELLS / size.n_cells)
-    pooled_rna = min(dense, size.rna_values)
-    pooled_atac = min(size.n_metacells * size.n_regions, size.atac_values)
+    held = (
+        size.n_pools * size.n_neighbours / size.n_cells
+    )  # share of the values that pools hold, counted again and again
+    pooled_rna = min(dense, held * size.rna_values)
+    pooled_atac = min(size.n_pools * size.n_regions, held * size.atac_values)
     block = min(1.0, POOL_BLOCK / size.n_cells) * max(size.rna_values, size.atac_values)
     scores = size.n_tfs * size.n_genes
-    fitted_to = size.n_single or size.n_metacells
+    fitted_to = size.n_single or size.n_pools
     kept = VALUE * pooled_atac + 4 * dense + 4 * size.n_single * size.n_genes  # what the regressions read
     edges = min(EDGES_PER_GENE * size.n_genes, MOST_EDGES)
     cells = size.n_cells * (6 * size.n_eregulons + 2 * VALUE * MOST_NEIGHBOURS)
     found = {
         "read": 5 * max(size.rna_values, size.atac_values) + PAIR * size.n_pairs,
-        "metacells": max(
+        "rows": max(
             2 * VALUE * fitted * size.rna_values + 4 * LANCZOS * (size.n_cells + size.n_genes),
             3 * VALUE * max(pooled_rna, pooled_atac) + VALUE * block,
         ),

@@ -1,14 +1,76 @@
-"""Accessibility pooled over neighbouring cells: single-cell ATAC is too sparse for an AUC."""
+"""Which cells the regressions see, and pools of neighbouring cells where single ones are too sparse."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 from sklearn.neighbors import NearestNeighbors
 
+from .metacells import DEEP, apportion
+
 FRAGMENTS = 2_000  # counts that a pool should reach
 MOST_NEIGHBOURS = 100
+DEEP_ROWS = 3000  # deep cells that links are fitted to, where there are more
+POOLS = 1000  # pools of shallow cells for region -> gene links
+SHALLOW_ROWS = 5000  # shallow cells that TF -> gene links are fitted to
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """Rows of the regressions.
+
+    `n_pools` pools of `n_neighbours` cells (1: single cells) for region -> gene links; `n_single` single cells for TF ->
+    gene links, 0 where these use the same rows.
+    """
+
+    n_pools: int
+    n_neighbours: int
+    n_single: int
+
+
+def plan_rows(n_cells: int, depth: float) -> RowPlan:
+    """Deep cells are used as they are, up to 3,000 of them; of shallow cells accessibility is pooled.
+
+    `depth` is the median of counts per cell in the sparser modality. On simulations pooling loses TF -> gene links at any
+    depth (average precision .26 against .19 on 2,000 cells of 250 RNA and 90 ATAC counts), and with them repeatability;
+    region -> gene links are found better on pools where cells are shallow (.21 against .15) and on single cells where
+    they are deep (.42 against .40).
+    """
+    if depth >= DEEP:
+        return RowPlan(min(n_cells, DEEP_ROWS), 1, 0)
+    return RowPlan(min(n_cells, POOLS), int(np.clip(n_cells // 200, 20, 200)), min(n_cells, SHALLOW_ROWS))
+
+
+def sample_cells(codes: Int[np.ndarray, " cells"], n: int, rng: np.random.Generator) -> Int[np.ndarray, " sampled"]:
+    """Draw so many cells (ascending), every group by its size and none left out."""
+    size = np.bincount(codes)
+    wanted = apportion(size, max(n, int((size > 0).sum())))
+    drawn = [rng.permutation(np.flatnonzero(codes == group))[: wanted[group]] for group in range(size.size)]
+    return np.sort(np.concatenate(drawn))
+
+
+def neighbour_pools(
+    embedding: Float[np.ndarray, "cells comps"],
+    codes: Int[np.ndarray, " cells"],
+    centres: Int[np.ndarray, " pools"],
+    n_neighbours: int,
+) -> sp.csr_matrix:
+    """Pools x cells: each centre with its nearest neighbours of the same group (itself among them)."""
+    if n_neighbours == 1:
+        ones = np.ones(centres.size, dtype=np.float32)
+        return sp.csr_matrix((ones, (np.arange(centres.size), centres)), (centres.size, codes.size))
+    rows, members = [], []
+    for group in np.unique(codes[centres]):
+        cells, own = np.flatnonzero(codes == group), np.flatnonzero(codes[centres] == group)
+        search = NearestNeighbors(n_neighbors=min(n_neighbours, cells.size)).fit(embedding[cells])
+        found = search.kneighbors(embedding[centres[own]], return_distance=False)
+        rows.append(np.repeat(own, found.shape[1]))
+        members.append(cells[found].ravel())
+    row, member = np.concatenate(rows), np.concatenate(members)
+    return sp.csr_matrix((np.ones(row.size, dtype=np.float32), (row, member)), (centres.size, codes.size))
 
 
 def pooling_matrix(

@@ -18,6 +18,7 @@ PENALTY = 0.05  # ridge penalty on standardised expression, in units of the numb
 SCREENED = 40  # TFs per gene that boosting gets to see
 BLOCK_GENES = 2048
 SMALLEST_VARIANCE = 1e-3
+SMALLEST_DEVIATION = 1e-9  # of a gene that varies
 SMALLEST_SUM = 1e-9  # of a gene or TF without any score: its scores stay 0
 
 
@@ -111,9 +112,13 @@ def _shares(judges: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray, np.nd
 
 def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells genes"]:
     """Centre and scale every gene to variance 1; constant genes become 0."""
-    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
-    deviation = centred.std(axis=0)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)
+    out = x.astype(np.float64)
+    out -= out.mean(axis=0)
+    deviation = out.std(axis=0)
+    constant = deviation <= SMALLEST_DEVIATION
+    out /= np.where(constant, 1, deviation)
+    out[:, constant] = 0
+    return out
 
 
 def ridge_z(

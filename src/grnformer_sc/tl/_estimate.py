@@ -33,8 +33,7 @@ from ._settings import settings_of
 logger = logging.getLogger(__name__)
 
 PROBED_CELLS = 2_000  # cells on which the steps are tried
-PROBED_METACELLS = 250
-MOST_PROBED = 20_000
+PROBED_ROWS = 500
 PROBED_GENES = 8
 PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
@@ -93,7 +92,7 @@ def estimate(
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
     >>> grs.estimate(mdata, "cell_type").index.tolist()
-    ['read', 'metacells', 'region -> gene', 'TF -> gene', 'eRegulons', 'cells', 'total']
+    ['read', 'rows', 'region -> gene', 'TF -> gene', 'eRegulons', 'cells', 'total']
     """
     chosen = settings_of(preset, window=window, n_perm=n_perm)
     jobs = resolve_jobs(n_jobs)
@@ -105,7 +104,7 @@ def estimate(
     seconds = {"read": time.perf_counter() - start}
     with settings.override(progress=False):
         seconds |= _probe(read, chosen, min(jobs, os.cpu_count() or 1))
-    repeated = {"metacells": n_runs, "region -> gene": n_runs + chosen.n_perm, "TF -> gene": n_runs + chosen.n_perm}
+    repeated = {"rows": n_runs, "region -> gene": n_runs + chosen.n_perm, "TF -> gene": n_runs + chosen.n_perm}
     repeated["eRegulons"] = n_runs + NULLS * chosen.n_perm
     seconds = {stage: took * repeated.get(stage, 1) for stage, took in seconds.items()}
     table = pd.DataFrame({"seconds": seconds, "gb": pd.Series(stage_bytes(read.sizes)) / 1e9}, index=list(STAGES))
@@ -116,15 +115,19 @@ def estimate(
 
 def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float]:
     """Seconds of all steps after reading, from a part of the cells."""
-    n_cells, n_metacells = read.cells.counts.shape[0], read.n_metacells
-    n_probed = min(n_cells, MOST_PROBED, max(PROBED_CELLS, PROBED_METACELLS * n_cells // n_metacells))
-    part = _part(read.cells, n_probed)
-    n_pools = max(2, round(n_metacells * n_probed / n_cells))
-    single = np.arange(min(read.n_single, PROBED_METACELLS))
-    pools, took = _timed(lambda: pooled(read, part, pca_scores(part.counts)[0], np.arange(n_probed), n_pools, single))
-    seconds = {"metacells": took * n_cells / n_probed}
-    n_fitted = read.n_single or n_metacells
-    seconds["region -> gene"] = _region_gene(pools, chosen) * n_metacells / n_pools / n_threads
+    n_cells, plan = read.cells.counts.shape[0], read.plan
+    part = _part(read.cells, min(n_cells, PROBED_CELLS))
+    n_probed = part.counts.shape[0]
+    probed = replace(plan, n_pools=min(plan.n_pools, PROBED_ROWS), n_single=min(plan.n_single, PROBED_ROWS))
+
+    def make() -> Pools:
+        embedding = pca_scores(part.counts)[0] if plan.n_neighbours > 1 else np.empty((n_probed, 0))
+        return pooled(read, part, embedding, np.arange(n_probed), probed, np.random.default_rng(0))
+
+    pools, took = _timed(make)
+    seconds = {"rows": took * n_cells / n_probed}
+    seconds["region -> gene"] = _region_gene(pools, chosen) * plan.n_pools / pools.expression.shape[0] / n_threads
+    n_fitted = plan.n_single or plan.n_pools
     seconds["TF -> gene"] = _tf_gene(pools, chosen) * n_fitted / pools.for_tfs[0].shape[0] / n_threads
     few = _part(read.cells, min(n_cells, PROBED_CELLS))
     edges = _stand_in(read, pools)

@@ -1,4 +1,4 @@
-"""Networks of all cells and of resampled cells: metacells and sampled cells of every batch, then the pure core."""
+"""Networks of all cells and of resampled cells: rows of every batch, then the pure core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..grn.embedding import log_normalise, pca_scores
 from ..grn.infer import Inferred, infer_edges
 from ..grn.layout import edge_frequency
 from ..grn.links import Pools, Work
-from ..grn.metacells import assign_metacells, pool
+from ..grn.pooling import RowPlan, neighbour_pools, sample_cells
 from ..grn.score import CellInput
 from ._read import Read
 
@@ -25,11 +25,11 @@ RESAMPLED = 0.9  # share of the cells of a further run
 def infer_runs(read: Read, work: Work, n_runs: int) -> Inferred:
     """Infer the network of all cells, and the share of further runs on 90 % of the cells that find each edge again.
 
-    Every run makes its own metacells and draws its own seeds; the components that metacells are cut by are those of all
-    cells.
+    Every run draws its own cells and seeds; the components that neighbours are found in are those of all cells.
     """
     n_cells = read.cells.counts.shape[0]
-    embedding = pca_scores(read.cells.counts)[0]
+    pooled_cells = read.plan.n_neighbours > 1
+    embedding = pca_scores(read.cells.counts)[0] if pooled_cells else np.empty((n_cells, 0))
     found = infer_edges(pools_of(read, embedding, np.ones(n_cells, dtype=bool), work.root), read.evidence, work)
     once = replace(work.settings, n_perm=0, max_fdr=1.0)
     others = []
@@ -43,39 +43,39 @@ def infer_runs(read: Read, work: Work, n_runs: int) -> Inferred:
 
 
 def pools_of(read: Read, embedding: np.ndarray, keep: np.ndarray, root: int) -> list[Pools]:
-    """Metacells and sampled cells of the kept cells, batch by batch."""
-    n_cells = keep.size
+    """Rows of the regressions from the kept cells, batch by batch."""
     made = []
     for batch in np.unique(read.batches):
         rows = np.flatnonzero(keep & (read.batches == batch))
-        n_metacells, n_single = (max(1, round(n * rows.size / n_cells)) for n in (read.n_metacells, read.n_single))
-        single = np.empty(0, dtype=np.int64)
-        if read.n_single:
-            drawn = generator(root, "single cells", int(batch)).permutation(rows.size)[:n_single]
-            single = rows[np.sort(drawn)]
-        made.append(pooled(read, read.cells, embedding, rows, n_metacells, single))
+        share, plan = rows.size / keep.size, read.plan
+        own = replace(plan, n_pools=max(1, round(plan.n_pools * share)), n_single=round(plan.n_single * share))
+        made.append(pooled(read, read.cells, embedding, rows, own, generator(root, "rows", int(batch))))
     return made
 
 
 def pooled(
-    read: Read, cells: CellInput, embedding: np.ndarray, rows: np.ndarray, n_metacells: int, single: np.ndarray
+    read: Read, cells: CellInput, embedding: np.ndarray, rows: np.ndarray, plan: RowPlan, rng: np.random.Generator
 ) -> Pools:
-    """Sum the cells of metacells and normalise; the only dense matrices are metacells and sampled cells x genes."""
-    assigned = np.full(cells.codes.size, -1, dtype=np.int64)
-    assigned[rows] = assign_metacells(embedding[rows], cells.codes[rows], n_metacells=n_metacells)
-    n_made = int(assigned.max()) + 1
-    logger.info("metacells: %d cells -> %d; %d single cells for TF -> gene links", rows.size, n_made, single.size)
-    codes = np.zeros(n_made, dtype=np.int64)
-    codes[assigned[rows]] = cells.codes[rows]
+    """Sum and normalise the cells of every row; the only dense matrices are rows x genes."""
+    centres = sample_cells(cells.codes[rows], plan.n_pools, rng)
+    weights = neighbour_pools(embedding[rows], cells.codes[rows], centres, plan.n_neighbours)
+    weights = sp.csr_matrix((weights.data, rows[weights.indices], weights.indptr), (centres.size, cells.codes.size))
+    logger.info(
+        "rows: %d of %d cells; %d cells for TF -> gene links",
+        centres.size,
+        plan.n_neighbours,
+        plan.n_single or centres.size,
+    )
     pools = Pools(
-        expression=log_normalise(pool(cells.counts, assigned)).toarray(), codes=codes, genes=cells.genes,
-        tfs=cells.genes.get_indexer(read.tfs),
+        expression=log_normalise(cells.counts.weighted(weights)).toarray(), codes=cells.codes[rows[centres]],
+        genes=cells.genes, tfs=cells.genes.get_indexer(read.tfs),
     )  # fmt: skip
-    if single.size:
+    if plan.n_single:
+        single = rows[sample_cells(cells.codes[rows], plan.n_single, rng)]
         x = log_normalise(cells.counts.take(single)).toarray()
         pools = replace(pools, single=x, single_codes=cells.codes[single])
     if cells.accessibility is None:
         return pools
-    access = sp.csc_matrix(log_normalise(pool(cells.accessibility, assigned)))
+    access = sp.csc_matrix(log_normalise(cells.accessibility.weighted(weights)))
     access.sort_indices()
     return replace(pools, accessibility=access, regions=cells.regions, pairs=read.pairs)

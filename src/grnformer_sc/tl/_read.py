@@ -15,7 +15,8 @@ from .._core.inputs import Barcodes, find_group, resolve
 from .._core.logging import step
 from ..grn.cost import Sizes
 from ..grn.links import Evidence
-from ..grn.metacells import median_depth, metacell_count, sampled_cells
+from ..grn.metacells import median_depth
+from ..grn.pooling import RowPlan, plan_rows
 from ..grn.score import CellInput
 from ..grn.settings import InferSettings
 from ..pp._link_regions import region_pairs
@@ -49,14 +50,9 @@ class Read:
         return median_depth(self.cells.depth, self.cells.fragments)
 
     @property
-    def n_metacells(self) -> int:
-        """Number of metacells that region -> gene links are fitted to."""
-        return metacell_count(self.cells.counts.shape[0], self.depth)
-
-    @property
-    def n_single(self) -> int:
-        """Number of single cells that TF -> gene links are fitted to; 0 where they are fitted to metacells."""
-        return sampled_cells(self.cells.counts.shape[0], self.depth)
+    def plan(self) -> RowPlan:
+        """Rows that links are fitted to."""
+        return plan_rows(self.cells.counts.shape[0], self.depth)
 
     @property
     def sizes(self) -> Sizes:
@@ -70,8 +66,9 @@ class Read:
             rna_values=cells.n_values[0],
             atac_values=cells.n_values[1],
             n_pairs=0 if self.pairs is None else len(self.pairs),
-            n_metacells=self.n_metacells,
-            n_single=self.n_single,
+            n_pools=self.plan.n_pools,
+            n_neighbours=self.plan.n_neighbours,
+            n_single=self.plan.n_single,
             n_tfs=self.tfs.size,
         )
 
