@@ -85,6 +85,8 @@ class ModelKeys:
 
 
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
+MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same for hits that only extended annotation ties to a TF
+DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group
 REGION_GENE = "region_gene"  # atac.uns: the search space
 METACELLS = "metacells"  # uns of a metacell object: how it was made
 TRUTH = "truth"  # uns of simulated data: the planted network

@@ -9,4 +9,5 @@ from ._grn import grn as grn
 from ._grn import groups as groups
 from ._grn import network as network
 from ._methods import methods as methods
+from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._params import params as params
