@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,9 +93,9 @@ class Found:
         return strongest(row.astype(np.int64), column.astype(np.int64), value.astype(np.float64), shape)
 
 
-def overlay(path: object, names: pd.Index, fraction: float) -> Overlay:
+def overlay(path: str | Path, names: pd.Index, fraction: float, *, ranks: bool) -> Overlay:
     """Open a database and find its regions that overlap the data."""
-    database = open_database(str(path))
+    database = open_database(path, ranks=ranks)
     readable = database.regions.str.fullmatch(REGION_PATTERN)
     if not readable.all():
         raise fail(
@@ -129,6 +130,11 @@ def usable(laid: Overlay, sets: Sets) -> dict[str, np.ndarray]:
     """Positions of the sets in a database; sets with too few are left out."""
     placed = {name: laid.of_set(regions) for name, regions in sets.items()}
     small = [f"{name} ({found.size})" for name, found in placed.items() if found.size < FEWEST_REGIONS]
+    if len(small) == len(placed):
+        raise fail(
+            ValueError, f"a region set needs {FEWEST_REGIONS} regions of {laid.database.path.name}.",
+            f"{listing(small)}.", "give larger sets, or a lower fraction_overlap.",
+        )  # fmt: skip
     if small:
         logger.info("region sets with fewer than %d regions in the database are left out: %s", FEWEST_REGIONS, small)
     return {name: found for name, found in placed.items() if found.size >= FEWEST_REGIONS}
@@ -181,7 +187,7 @@ def by_scores(laid: Overlay, sets: Sets, limits: Limits, root: int) -> tuple[Fou
 
 
 def draw_background(name: str, placed: dict[str, np.ndarray], n_used: int, largest: int, root: int) -> np.ndarray:
-    """At most `largest` regions that are not in the set, in ascending order; the draw hangs on the name of the set only."""
+    """At most `largest` regions that are not in the set, in ascending order; each set has its own draw."""
     rest = [found for other, found in placed.items() if other != name]
     pool = np.setdiff1d(np.concatenate([np.empty(0, np.int64), *rest]), placed[name])
     if pool.size < FEWEST_REGIONS:

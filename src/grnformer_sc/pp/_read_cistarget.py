@@ -180,7 +180,7 @@ def read_cistarget(
         methods: list[Searched] = []
         for path, search in ((rankings, by_rankings), (scores, by_scores)):
             if path is not None:
-                laid = overlay(path, atac_data.var_names, fraction_overlap)
+                laid = overlay(path, atac_data.var_names, fraction_overlap, ranks=path is rankings)
                 need_known(laid, pairs)
                 methods.append((laid, *search(laid, sets, limits, root)))
         enriched = enriched_table(methods, pairs)

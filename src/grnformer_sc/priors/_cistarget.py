@@ -63,7 +63,7 @@ class MotifDatabase:
             back = np.empty(order.size, np.int64)
             back[order] = np.arange(order.size)
             top = 0
-            for batch in self._read(arrow, columns[order]):
+            for batch in _batches(arrow, self.path, columns[order].tolist()):
                 values = np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])[back]
                 if self.by_region:
                     yield slice(top, top + batch.num_rows), np.arange(first, last), values.T
@@ -72,15 +72,13 @@ class MotifDatabase:
                     yield slice(first, last), inside, values[:, regions[inside] - top]
                 top += batch.num_rows
 
-    def _read(self, arrow: ModuleType, columns: np.ndarray) -> Iterator[Any]:
-        yield from _batches(arrow, self.path, columns.tolist())
 
-
-def open_database(path: str | Path) -> MotifDatabase:
-    """Read the names in a cisTarget database; a file that is no such database is an error that tells its size."""
+def open_database(path: str | Path, *, ranks: bool) -> MotifDatabase:
+    """Read the names in a database of ranks (whole numbers) or scores; what is damaged or another file is an error."""
     arrow = need("pyarrow", extra="cistarget")
     path = Path(path)
-    names = _column_names(arrow, path)
+    schema = _schema(arrow, path)
+    names = list(schema.names)
     motif_column, region_column = (
         next((name for name in known if name in names), None) for known in (MOTIF_COLUMNS, REGION_COLUMNS)
     )
@@ -95,6 +93,12 @@ def open_database(path: str | Path) -> MotifDatabase:
         )  # fmt: skip
     place = np.flatnonzero(np.asarray(names, dtype=object) != index)
     columns = pd.Index(np.asarray(names, dtype=object)[place])
+    kind = schema.field(int(place[0])).type if place.size else None
+    if not (arrow.types.is_integer(kind) if ranks else arrow.types.is_floating(kind)):
+        raise fail(
+            ValueError, f"{path.name} must hold {'rankings (whole numbers)' if ranks else 'scores (decimal numbers)'}.",
+            f"{kind} in its columns.", "give .rankings.feather to rankings= and .scores.feather to scores=.",
+        )  # fmt: skip
     rows = pd.Index(np.concatenate([b.column(0).to_pylist() for b in _batches(arrow, path, [names.index(index)])]))
     need_unique(columns, what=f"columns of {path.name}")
     need_unique(rows, what=f"{index} of {path.name}")
@@ -103,7 +107,7 @@ def open_database(path: str | Path) -> MotifDatabase:
     return MotifDatabase(path, motifs.astype(str), regions.astype(str), by_region, place)
 
 
-def _column_names(arrow: ModuleType, path: Path) -> list[str]:
+def _schema(arrow: ModuleType, path: Path) -> Any:
     if not path.is_file():
         raise fail(FileNotFoundError, "the cisTarget database must exist.", f"{path}.", "check the path.")
     with path.open("rb") as file:
@@ -114,7 +118,7 @@ def _column_names(arrow: ModuleType, path: Path) -> list[str]:
             )  # fmt: skip
     try:
         with arrow.memory_map(str(path)) as source:
-            return list(arrow.ipc.open_file(source).schema.names)
+            return arrow.ipc.open_file(source).schema
     except (arrow.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 
