@@ -96,15 +96,7 @@ class Found:
 def overlay(path: str | Path, names: pd.Index, fraction: float, *, ranks: bool) -> Overlay:
     """Open a database and find its regions that overlap the data."""
     database = open_database(path, ranks=ranks)
-    readable = database.regions.str.fullmatch(REGION_PATTERN)
-    if not readable.all():
-        raise fail(
-            ValueError, f"{database.path.name} must hold regions named chrom:start-end.",
-            f"{int((~readable).sum())} others: {listing(database.regions[~readable], 5)}.",
-            "take the region-based database (regions_vs_motifs), not that of genes.",
-        )  # fmt: skip
-    own, theirs = parse_regions(names), parse_regions(database.regions)
-    row, column = overlapping(own, theirs, fraction=float(fraction))
+    row, column = overlapping(parse_regions(names), _places(database), fraction=float(fraction))
     covered = np.unique(row).size / max(len(names), 1)
     if covered < FEWEST_COVERED:
         raise fail(
@@ -124,6 +116,18 @@ def overlay(path: str | Path, names: pd.Index, fraction: float, *, ranks: bool) 
         "; is it of the same genome build?" if covered < FEW_COVERED else "",
     )  # fmt: skip
     return Overlay(database, used[order], links)
+
+
+def _places(database: MotifDatabase) -> pd.DataFrame:
+    try:
+        return parse_regions(database.regions)
+    except ValueError as error:
+        others = database.regions[~database.regions.str.fullmatch(REGION_PATTERN)]
+        raise fail(
+            ValueError, f"{database.path.name} must hold regions named chrom:start-end.",
+            f"{len(others)} others: {listing(others, 5)}.",
+            "take the region-based database (regions_vs_motifs), not that of genes.",
+        ) from error  # fmt: skip
 
 
 def usable(laid: Overlay, sets: Sets) -> dict[str, np.ndarray]:

@@ -36,9 +36,10 @@ def differential_regions(
 ) -> Any:
     """Find the regions that are open in more cells of a group than of all others.
 
-    Cells are compared with cells of like depth: a Mantel-Haenszel test over strata of the number of open regions. Deep cells
-    have every region open more often, and regions that are open in nearly every cell saturate, so that dividing by the depth
-    would make shallow groups look open. The test takes one pass over the counts, and two passes over a file.
+    Cells are compared with cells of like depth: a test after Mantel and Haenszel over strata of the number of open regions.
+    Deep cells have every region open more often, and regions that are open in nearly every cell saturate, so that dividing
+    by the depth would make shallow groups look open. The p-value also holds for rare groups and regions, where a few open
+    cells decide. The counts are read twice, in blocks.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def differential_regions(
     layer
         Layer of the ATAC with the counts, `None` for `.X`; only whether a value is above 0 matters.
     max_fdr
-        Largest false discovery rate (Benjamini-Hochberg over the regions of a group, two-sided test).
+        Largest false discovery rate (Benjamini-Hochberg over the regions of a group, one-sided test).
     min_log2fc
         Least log2 fold change at equal depth.
     n_strata

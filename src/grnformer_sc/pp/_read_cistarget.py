@@ -58,7 +58,7 @@ def read_cistarget(
     Motifs are sought that are enriched in sets of regions: by their rankings (cisTarget: recovery curves, AUC, NES) and by
     their scores (DEM: rank-sum test against a background). A region is a hit of a TF where it is in the leading edge (or
     scores high enough) for a motif of the TF in any set. The files are read by columns, only those of regions in the sets,
-    and a block at a time; a database of 30 GB needs a few hundred MB of memory.
+    and a block at a time: about 1.5 GB of memory for the largest databases (30 GB), most of it for their 1.2 million names.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ import pandas as pd
 from .._core.checks import fail, listing, need_unique
 from .._core.optional import need
 
-BLOCK_BYTES = 128 * 2**20  # of a database read at one time
+BLOCK_BYTES = 64 * 2**20  # of a database read at one time
 MOTIF_COLUMNS = ("motifs", "features", "tracks")  # names of motifs: the other columns are regions
 REGION_COLUMNS = ("regions",)  # names of regions: the other columns are motifs
 TABLE_COLUMNS = ["gene_name", "motif_similarity_qvalue", "orthologous_identity", "description"]
@@ -64,7 +64,7 @@ class MotifDatabase:
             back[order] = np.arange(order.size)
             top = 0
             for batch in _batches(arrow, self.path, columns[order].tolist()):
-                values = np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])[back]
+                values = np.stack([batch.column(i).to_numpy(zero_copy_only=False) for i in back.tolist()])
                 if self.by_region:
                     yield slice(top, top + batch.num_rows), np.arange(first, last), values.T
                 else:
@@ -117,7 +117,7 @@ def _schema(arrow: ModuleType, path: Path) -> Any:
                 "take the v10 database, or rewrite it once with pyarrow.feather.read_table and write_feather.",
             )  # fmt: skip
     try:
-        with arrow.memory_map(str(path)) as source:
+        with arrow.OSFile(str(path)) as source:
             return arrow.ipc.open_file(source).schema
     except (arrow.ArrowException, OSError) as error:
         raise _broken(path, error) from error
@@ -127,7 +127,7 @@ def _batches(arrow: ModuleType, path: Path, columns: list[int]) -> Iterator[Any]
     """Record batches that hold some columns only."""
     options = arrow.ipc.IpcReadOptions(included_fields=columns, use_threads=False)
     try:
-        with arrow.memory_map(str(path)) as source:
+        with arrow.OSFile(str(path)) as source:
             reader = arrow.ipc.open_file(source, options=options)
             for i in range(reader.num_record_batches):
                 batch = reader.get_batch(i)
