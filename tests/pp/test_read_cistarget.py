@@ -54,6 +54,7 @@ def test_slots_and_scores(world, found):
     assert hits["motifs"].data.min() >= 1 - 1e-6  # -log10 of a rank in the best tenth
     assert about["source"] == "cistarget"
     assert about["params"]["auc_threshold"] == 0.05
+    assert about["params"]["dropped"]["tfs_not_in_genes"] == 0
     assert about["params"]["inputs"]["rankings"] == "toy.regions_vs_motifs.rankings.feather"
 
 
@@ -235,6 +236,7 @@ def other_names(files, folder, rename):
         ({"rankings": lambda f, d: other_names(f, d, lambda n: n.removeprefix("chr"))}, "overlap.*same genome build"),
         ({"rankings": lambda f, d: other_names(f, d, lambda n: f"Gene{n.replace(':', '').replace('-', '')}")}, "not that of genes"),
         ({"rankings": lambda f, d: f["scores"]}, "must hold rankings"),
+        ({"scores": lambda f, d: f["rankings"]}, "must hold scores"),
         ({"annotations": lambda f, d: write_annotation(d / "x.tbl", ["m_TF01"], ["Abcd1"])}, "annotated to a gene of the data"),
         ({"annotations": lambda f, d: write_annotation(d / "x.tbl", ["other__1"], ["TF01"])}, "same motif collection"),
         ({"annotations": lambda f, d: write_annotation(d / "x.tbl", ["decoy3"], ["TF01"])}, "enriched motif must be annotated"),

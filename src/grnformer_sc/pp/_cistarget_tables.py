@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,16 +15,19 @@ from ._cistarget_steps import COLUMNS, Found, Limits, Overlay, of_tfs
 if TYPE_CHECKING:
     from anndata import AnnData
 
+logger = logging.getLogger(__name__)
+
 Searched = tuple[Overlay, Found, sp.csr_matrix]  # a database, its enriched motifs, scores (used regions x motifs)
 
 
-def tf_pairs(annotations: Any, rna: AnnData | None, limits: Limits) -> pd.DataFrame:
-    """Motif and TF (spelled as in the genes), and whether the annotation is direct."""
+def tf_pairs(annotations: Any, rna: AnnData | None, limits: Limits) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Motif and TF (spelled as in the genes), whether the annotation is direct; and how many TFs are lost."""
     table = motif_annotation(annotations, max_similarity=limits.max_similarity, min_identity=limits.min_identity)
     wanted = {"direct", *limits.extended}
     if len(wanted) > 2:
         wanted.add("both")
     table = table[table["kind"].isin(wanted)]
+    lost = 0
     if rna is not None:
         genes = pd.Series(rna.var_names, index=rna.var_names.str.upper())
         known = table["tf"].str.upper().map(genes[~genes.index.duplicated()])
@@ -33,9 +37,11 @@ def tf_pairs(annotations: Any, rna: AnnData | None, limits: Limits) -> pd.DataFr
                 f"TFs {listing(table['tf'].unique(), 5)}, genes {listing(rna.var_names, 5)}.",
                 "take the annotation of the species of the data, and gene symbols as var_names.",
             )  # fmt: skip
+        lost = int(table["tf"][known.isna()].nunique())
+        logger.info("motif annotation: %d of %d TFs are not among the genes", lost, table["tf"].nunique())
         table = table.assign(tf=known)[known.notna().to_numpy()]
     pairs = table.assign(direct=table["kind"] == "direct")[["motif", "tf", "direct"]]
-    return pairs.groupby(["motif", "tf"], as_index=False)["direct"].max()
+    return pairs.groupby(["motif", "tf"], as_index=False)["direct"].max(), {"tfs_not_in_genes": lost}
 
 
 def need_known(laid: Overlay, pairs: pd.DataFrame) -> None:

@@ -168,7 +168,7 @@ def read_cistarget(
     data = copy_of(data) if copy else data
     rna_data, atac_data, target = modalities(data, rna, atac)
     need_unique(atac_data.var_names, what="region names (var_names)")
-    pairs = tf_pairs(annotations, rna_data, limits)
+    pairs, dropped = tf_pairs(annotations, rna_data, limits)
     results = Results()
     if groupby is not None:
         results.uns[DIFFERENTIAL_REGIONS] = find_differential(
@@ -178,9 +178,9 @@ def read_cistarget(
     sets = _sets(atac_data, region_sets, table, fraction_overlap)
     with step(logger, "cistarget") as facts:
         methods: list[Searched] = []
-        for path, search in ((rankings, by_rankings), (scores, by_scores)):
+        for path, search, ranks in ((rankings, by_rankings, True), (scores, by_scores, False)):
             if path is not None:
-                laid = overlay(path, atac_data.var_names, fraction_overlap, ranks=path is rankings)
+                laid = overlay(path, atac_data.var_names, fraction_overlap, ranks=ranks)
                 need_known(laid, pairs)
                 methods.append((laid, *search(laid, sets, limits, root)))
         enriched = enriched_table(methods, pairs)
@@ -192,7 +192,7 @@ def read_cistarget(
     results.varm.update({MOTIFS: direct, MOTIFS_EXTENDED: other})
     files = {name: Path(path).name for name, path in (("rankings", rankings), ("scores", scores)) if path is not None}
     params = {**asdict(limits), "groupby": groupby, "rng": f"{root:032x}"}
-    record = recipe("read_cistarget", params, inputs={**files, "atac": layer or "X"}, dropped={})
+    record = recipe("read_cistarget", params, inputs={**files, "atac": layer or "X"}, dropped=dropped)
     results.uns[MOTIFS] = {
         "tfs": tfs.to_numpy(dtype=object), "source": "cistarget", "params": record, "enriched": enriched,
     }  # fmt: skip
