@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns", "layers")
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Any:
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A multiome on which every public function of `pp` and `tl` that writes slots has run; never change it."""
     mdata = grs.datasets.simulate_multiome(240, n_genes=100, n_tfs=10, n_types=3, rng=0)
     mdata["rna"].obs["cell_type"] = mdata["rna"].obs["cell_type"].cat.rename_categories({"type1": "L2/3"})
@@ -30,6 +31,10 @@ def fitted() -> Any:
     grs.tl.build_grn(mdata, groupby="cell_type")
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.fit(mdata["rna"], max_epochs=1)
+    database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
+    files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
+    loose = {"auc_threshold": 0.05, "rank_threshold": 0.1, "min_nes": 1, "min_log2fc": 0}
+    grs.pp.read_cistarget(mdata, **files, groupby="cell_type", **loose)
     return mdata
 
 

@@ -86,6 +86,7 @@ class ModelKeys:
 
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
+DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group
 REGION_GENE = "region_gene"  # atac.uns: the search space
 METACELLS = "metacells"  # uns of a metacell object: how it was made
 TRUTH = "truth"  # uns of simulated data: the planted network

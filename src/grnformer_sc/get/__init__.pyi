@@ -8,6 +8,7 @@ from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups
 from ._methods import methods as methods
+from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
 from ._write_network import write_network as write_network
