@@ -163,7 +163,7 @@ class TestBatches:
             edges = rna.uns["grn"]["edges"]
             own = edges[(edges["tf"] == tf) & (edges["gene"] == gene) & (edges["sign"] == 1)]
             found[key] = float(own["tf_gene_rho"].max()) if len(own) else 0.0
-        assert found[None] > 0.5
+        assert found[None] > 0.4
         assert found["batch"] < 0.2
 
     def test_regions_are_averaged_as_well(self, shifted: Any) -> None:

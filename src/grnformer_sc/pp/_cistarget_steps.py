@@ -14,11 +14,12 @@ import scipy.sparse as sp
 from .._core.checks import fail, listing, need_between, need_one_of
 from .._core.logging import progress
 from .._core.rng import generator
+from .._core.tables import REGION_PATTERN
 from ..grn.cistarget import Block, Cutoffs, best_ranks, recover
 from ..grn.cistromes import max_product, strongest
 from ..grn.dem import compare, hit_shares, read_dense
 from ..grn.intervals import overlapping
-from ..grn.region_gene import REGION_PATTERN, parse_regions
+from ..grn.region_gene import parse_regions
 from ..priors._cistarget import MotifDatabase, open_database
 from ._region_sets import Sets
 
