@@ -87,6 +87,7 @@ class ModelKeys:
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 REGION_GENE = "region_gene"  # atac.uns: the search space
 METACELLS = "metacells"  # uns of a metacell object: how it was made
+HARMONIZED = "harmonize_genes"  # rna.uns: how gene names were matched
 TRUTH = "truth"  # uns of simulated data: the planted network
 TRUTH_ACTIVITY = "truth_activity"  # obsm of simulated data: latent TF activity
 GENOME = "genome"  # atac.uns of simulated data: how to rebuild the sequence
