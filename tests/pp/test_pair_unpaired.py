@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
+from anndata import AnnData
 
 import grnformer_sc as grs
 
@@ -94,3 +97,33 @@ def test_paired_cells_are_pointed_out(toy, caplog):
     with caplog.at_level(logging.INFO):
         grs.pp.pair_unpaired(rna, atac, groupby="cell_type", n_metacells=12)
     assert "barcodes='stem'" in caplog.text
+
+
+def along_a_path(seed, n=300, n_genes=60):
+    """One label along a hidden path; every gene follows the accessibility of its own region."""
+    rng = np.random.default_rng(seed)
+    start = 1_000_000 * (1 + np.arange(n_genes))
+    var = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + 5000, "strand": "+"})
+    var.index = [f"gene{i}" for i in range(n_genes)]
+    regions = pd.DataFrame(index=[f"chr1:{i}-{i + 500}" for i in start])
+    slope, made, paths = rng.normal(0, 1, n_genes), [], []
+    for table, prefix in ((var, "r"), (regions, "a")):
+        path = rng.normal(0, 1, n)
+        counts = sp.csr_matrix(rng.poisson(3 * np.exp(np.outer(path, slope) - slope**2 / 2)), dtype=np.float32)
+        obs = pd.DataFrame({"label": "one"}, index=[f"{prefix}{i}" for i in range(n)])
+        made.append(AnnData(counts, obs=obs, var=table))
+        paths.append(path)
+    return made, paths
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_transport_finds_the_order_inside_a_label_and_random_pairs_do_not(seed):
+    made, paths = along_a_path(seed)
+    found = {}
+    for method in ("labels", "ot"):
+        pairs = grs.pp.pair_unpaired(*made, groupby="label", method=method, n_metacells=30)
+        cell = [pairs[key].uns["metacells"]["metacell"] for key in ("rna", "atac")]
+        mean = [np.bincount(c, weights=p) / np.bincount(c) for c, p in zip(cell, paths, strict=True)]
+        found[method] = np.corrcoef(*mean)[0, 1]
+    assert found["ot"] > 0.9
+    assert abs(found["labels"]) < 0.6
