@@ -71,6 +71,19 @@ def test_other_modalities_and_labels_are_kept(toy):
     assert toy["rna"].var_names.equals(target.str.lower())
 
 
+def test_a_pair_need_not_hold_the_same_cells(toy):
+    rna, atac = toy["rna"][:100].copy(), toy["atac"][50:].copy()
+    out = grs.pp.harmonize_genes((rna, atac), to=rna.var_names)
+    assert out[0].var_names.equals(rna.var_names)
+    assert out[1].n_obs == atac.n_obs
+
+
+def test_an_unmatched_gene_never_takes_the_name_of_another_one():
+    adata = AnnData(np.ones((2, 3), dtype=np.float32), var=pd.DataFrame(index=["Gad1", "Sox9", "PAX6"]))
+    out = grs.pp.harmonize_genes(adata, to=["GAD1", "SOX9", "PAX6"], orthologs={"Gad1": "GAD1", "Sox9": "SOX9"})
+    assert out.var_names.tolist() == ["GAD1", "SOX9"]  # PAX6 of the data is no ortholog of the target's PAX6
+
+
 def test_a_gtf_tells_ids_and_symbols(tmp_path):
     ids = [f"ENSG{i:011d}" for i in range(3)]
     rows = [

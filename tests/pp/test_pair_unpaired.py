@@ -27,6 +27,7 @@ def test_counts_cells_and_labels_are_kept(parts, method):
     pairs = grs.pp.pair_unpaired(*parts, groupby="cell_type", method=method, n_metacells=18)
     assert pairs["rna"].obs_names.equals(pairs["atac"].obs_names)
     assert (pairs["rna"].obs["cell_type"] == pairs["atac"].obs["cell_type"]).all()
+    assert (pairs["atac"].varm["motifs"] != parts[1].varm["motifs"]).nnz == 0
     for key, before in zip(("rna", "atac"), parts, strict=True):
         after, cell = pairs[key], pairs[key].uns["metacells"]["metacell"]
         np.testing.assert_array_equal(np.asarray(after.X.sum(axis=0)), np.asarray(before.X.sum(axis=0)))

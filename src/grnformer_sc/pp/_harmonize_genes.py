@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,8 +14,9 @@ from .._core.inputs import as_mudata, resolve, table_of
 from .._core.keys import HARMONIZED
 from .._core.logging import step
 from .._core.params import recipe
-from ..priors import gene_annotation, guess_species
-from ..priors._genes import LOST, WAYS, Synonyms, match_names, read_synonyms
+from ..priors import guess_species
+from ..priors._gene_goal import Goal, read_goal
+from ..priors._genes import LOST, WAYS, match_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,15 +32,6 @@ VAR_COLUMNS = (
 SHOWN = 20  # unmatched names in the error
 
 
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """What names are to become and the tables that lead there."""
-
-    target: list[str]
-    synonyms: Synonyms | None
-    orthologs: Synonyms | None
-
-
 def harmonize_genes(
     data: Any,
     *,
@@ -55,7 +44,6 @@ def harmonize_genes(
     merge: Merge = "sum",
     unmatched: Unmatched = "keep",
     rna: str = "rna",
-    atac: str = "atac",
 ) -> Any:
     """Bring gene names to the names of a target: an annotation, the TFs of a motif collection, a prior network.
 
@@ -88,8 +76,8 @@ def harmonize_genes(
     unmatched
         `"keep"` leaves genes without a match under their old name (unless the target has that name for another gene),
         `"drop"` takes them out.
-    rna, atac
-        Names of the modalities.
+    rna
+        Name of the modality with the genes.
 
     Returns
     -------
@@ -120,8 +108,8 @@ def harmonize_genes(
     need_one_of(merge, ("sum", "best"), name="merge")
     need_one_of(unmatched, ("keep", "drop"), name="unmatched")
     need_between(min_share, 0, 1, name="min_share")
-    rna_data = _find_rna(data, rna, atac)
-    goal = _read_goal(to, aliases, orthologs)
+    rna_data = _find_rna(data, rna)
+    goal = read_goal(to, aliases, orthologs)
     with step(logger, "harmonize genes") as facts:
         found, used, case = _best_source(rna_data, goal, column, species)
         n_found = int((found["after"] != "").sum())
@@ -146,11 +134,11 @@ def harmonize_genes(
     return _like(data, out, rna)
 
 
-def _find_rna(data: Any, rna: str, atac: str) -> AnnData:
-    if isinstance(data, tuple):
-        resolve(data, rna, atac)
-        return data[0]
-    return resolve(data.mod[rna] if hasattr(data, "mod") and rna in data.mod else data, rna, atac)[0]
+def _find_rna(data: Any, rna: str) -> AnnData:
+    """RNA of any input; whether ATAC holds the same cells plays no part here."""
+    if isinstance(data, tuple) and len(data) == 2:
+        return resolve(data[0])[0]
+    return resolve(data.mod[rna] if hasattr(data, "mod") and rna in data.mod else data, rna)[0]
 
 
 def _like(data: Any, out: AnnData, rna: str) -> Any:
@@ -164,52 +152,7 @@ def _like(data: Any, out: AnnData, rna: str) -> Any:
     return made
 
 
-def _read_goal(to: Any, aliases: Any, orthologs: Any) -> _Goal:
-    synonyms = None if aliases is None else read_synonyms(aliases)
-    pairs = None if orthologs is None else _ortholog_table(orthologs)
-    if isinstance(to, str) and to == "symbol":
-        if synonyms is None:
-            raise fail(
-                ValueError, "to='symbol' needs a table of names.", "aliases=None.", "pass aliases=<table or file>."
-            )
-        target = list(synonyms.symbols)
-    elif to is None:
-        if pairs is None:
-            raise fail(
-                ValueError, "harmonize_genes needs names to reach.", "to=None.", "pass to=<names or annotation>."
-            )
-        target = list(pairs.symbols)
-    elif isinstance(to, (str, Path)):
-        table = gene_annotation(to)
-        target = list(table.index)
-        ids = gene_annotation(to, names="id")
-        both = table.reset_index().merge(ids.reset_index(), on=list(table.columns), suffixes=("", "_id"))
-        known = read_synonyms(pd.DataFrame({"symbol": both["gene"], "gene_id": both["gene_id"]}))
-        synonyms = known if synonyms is None else Synonyms(pd.concat([known.table, synonyms.table], ignore_index=True))
-    elif isinstance(to, pd.DataFrame):
-        target = list(gene_annotation(to).index)
-    elif isinstance(to, Iterable):
-        target = [str(name) for name in to]
-    else:
-        raise fail(TypeError, "to= must be names, an annotation or 'symbol'.", f"{type(to).__name__}.", "pass a list.")
-    if not target:
-        raise fail(ValueError, "the target must hold names.", "none.", "pass to=<names or annotation>.")
-    return _Goal(list(dict.fromkeys(target)), synonyms, pairs)
-
-
-def _ortholog_table(orthologs: Any) -> Synonyms:
-    if isinstance(orthologs, pd.DataFrame):
-        if orthologs.shape[1] < 2:
-            raise fail(
-                ValueError, "orthologs need two columns (from, to).", f"{listing(orthologs.columns)}.", "add one."
-            )
-        orthologs = orthologs.iloc[:, :2].set_axis(["alias", "symbol"], axis=1)
-    return read_synonyms(orthologs)
-
-
-def _best_source(
-    adata: AnnData, goal: _Goal, column: str | None, species: str | None
-) -> tuple[pd.DataFrame, str, bool]:
+def _best_source(adata: AnnData, goal: Goal, column: str | None, species: str | None) -> tuple[pd.DataFrame, str, bool]:
     """Match var_names or the column of var that matches most."""
     var = table_of(adata.var)
     need_unique(adata.var_names, what="gene names (var_names)")
@@ -272,7 +215,7 @@ def _totals(adata: AnnData) -> np.ndarray:
     return np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
 
 
-def _too_few(adata: AnnData, found: pd.DataFrame, goal: _Goal, share: float, least: float, *, case: bool) -> Exception:
+def _too_few(adata: AnnData, found: pd.DataFrame, goal: Goal, share: float, least: float, *, case: bool) -> Exception:
     lost = np.flatnonzero(found["after"] == "")
     top = lost[np.argsort(-_totals(adata)[lost], kind="stable")]
     names = pd.Index(found["before"])

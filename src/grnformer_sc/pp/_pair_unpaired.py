@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .._core.checks import fail, listing, need_one_of
 from .._core.inputs import BARCODE_STEM, as_mudata, find_group, read_counts, table_of
-from .._core.keys import METACELLS
+from .._core.keys import METACELLS, MOTIFS
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.rng import RngLike, as_root, generator
@@ -81,6 +81,8 @@ def pair_unpaired(
     `obs[groupby]` : the label; `obs["n_cells"]`, `obs["n_counts"]` : cells and counts summed; the other columns of obs:
     the mean of numbers, else the most frequent value
     `uns["metacells"]` : `params`, `metacell` (int per input cell, -1: label not shared)
+
+    `var` and the motif hits of the ATAC (`varm["motifs"]`) are kept.
 
     Raises
     ------
@@ -265,9 +267,9 @@ def _made(
     columns["n_counts"] = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
     index = pd.Index([f"metacell{i}" for i in range(label.size)])
     out = AnnData(X=x, obs=pd.DataFrame(columns).set_index(index), var=table_of(adata.var).copy())
-    out.uns.update({key: value for key, value in adata.uns.items() if key != METACELLS})
-    for key in adata.varm:
-        out.varm[key] = adata.varm[key].copy()
+    if MOTIFS in adata.varm:
+        out.varm[MOTIFS] = adata.varm[MOTIFS].copy()
+        out.uns[MOTIFS] = dict(adata.uns.get(MOTIFS, {}))
     metacell = np.full(adata.n_obs, -1, dtype=np.int64)
     metacell[rows] = where
     out.uns[METACELLS] = {"params": record, "metacell": metacell}
