@@ -124,7 +124,8 @@ def harmonize_genes(
         keep &= ~clash
         found["after"] = found["after"].where(found["after"] != "", old)
         out, n_merged = _renamed(rna_data, found, keep, merge)
-        facts.append(f"{clash.sum()} taken out, as their old name is another gene's in the target")
+        if clash.any():
+            facts.append(f"{clash.sum()} taken out, as their old name is another gene's in the target")
         facts.append(f"{n_merged} merged; {rna_data.n_vars} -> {out.n_vars} genes")
     table = pd.DataFrame({"n": [*counts.to_list(), n_merged]}, index=[*counts.index, "merged"])
     params = {"column": used, "species": species, "min_share": min_share, "merge": merge, "unmatched": unmatched}
@@ -232,7 +233,10 @@ def _too_few(adata: AnnData, found: pd.DataFrame, goal: Goal, share: float, leas
         kinds = ("Ensembl ids", "symbols") if ids else ("symbols", "Ensembl ids")
         fix = f"the data hold {kinds[0]}, the target {kinds[1]}: pass aliases=<table of ids and symbols> or column=."
     else:
-        fix = "pass aliases=<table of former names and aliases>, or name another column of var with column=."
+        fix = (
+            "pass aliases=<table of former names and aliases>, name another column of var with column=, or lower min_share= "
+            "where the target is a part of the genes, such as a list of TFs."
+        )
     return fail(
         ValueError, f"at least {least:.0%} of the genes (or of the target, where shorter) must match.",
         f"{share:.1%}; {len(found) - lost.size} of {len(found)} genes, {len(goal.target)} target names "
