@@ -27,6 +27,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     mdata = grs.datasets.simulate_multiome(240, n_genes=100, n_tfs=10, n_types=3, rng=0)
     mdata["rna"].obs["cell_type"] = mdata["rna"].obs["cell_type"].cat.rename_categories({"type1": "L2/3"})
     mdata.obs["cell_type"] = mdata["rna"].obs["cell_type"]
+    mdata = grs.pp.harmonize_genes(mdata, to=mdata["rna"].var_names)
     grs.pp.link_regions(mdata)
     grs.tl.build_grn(mdata, groupby="cell_type")
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
@@ -83,6 +84,16 @@ def test_every_slot_comes_back(fitted: Any, form: str, tmp_path: Path) -> None:
             assert set(names) == set(second.columns if isinstance(second, pd.DataFrame) else second), slot
             for name in names:
                 assert plain(first[name]) == plain(second[name]), f"{slot}[{name!r}]"
+
+
+@pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
+def test_pairs_of_unpaired_cells_come_back(form: str, tmp_path: Path) -> None:
+    mdata = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)
+    pairs = grs.pp.pair_unpaired(mdata["rna"][:60].copy(), mdata["atac"][60:].copy(), groupby="cell_type")
+    for before, after in zip((pairs["rna"], pairs["atac"]), through(pairs, form, tmp_path), strict=True):
+        assert plain(before.uns["metacells"]) == plain(after.uns["metacells"])
+        for name in before.obs:
+            assert plain(before.obs[name]) == plain(after.obs[name])
 
 
 @pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])

@@ -89,6 +89,7 @@ MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthol
 DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group
 REGION_GENE = "region_gene"  # atac.uns: the search space
 METACELLS = "metacells"  # uns of a metacell object: how it was made
+HARMONIZED = "harmonize_genes"  # rna.uns: how gene names were matched
 TRUTH = "truth"  # uns of simulated data: the planted network
 TRUTH_ACTIVITY = "truth_activity"  # obsm of simulated data: latent TF activity
 GENOME = "genome"  # atac.uns of simulated data: how to rebuild the sequence
