@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .checks import fail
+from .settings import settings
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,13 @@ class Checkpoint:
             raise fail(ValueError, "resume must name a folder.", f"the file {str(path)!r}.", "name a new folder.")
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
+
+    @classmethod
+    def resuming(cls, name: str, *, resume: bool | str | Path) -> Checkpoint:
+        """Where a step keeps its parts: nowhere, in a folder of this name in the cache (`True`), or in the folder given."""
+        if resume is False:
+            return cls()
+        return cls.at(settings.cache_dir / name if resume is True else resume)
 
     def of(self, title: str, *decisive: Any) -> Checkpoint:
         """Narrow the names to one step with these inputs and settings."""

@@ -188,7 +188,12 @@ def build_grn(
         max_fdr=max_fdr,
     )
     keys = GrnKeys.for_method(method, key_added)
-    work = Work(settings=chosen, root=as_root(rng), n_jobs=resolve_jobs(n_jobs), checkpoint=_checkpoint(resume=resume))
+    work = Work(
+        settings=chosen,
+        root=as_root(rng),
+        n_jobs=resolve_jobs(n_jobs),
+        checkpoint=Checkpoint.resuming("build_grn", resume=resume),
+    )
     if copy:
         data = copy_of(data)
     read = gather(
@@ -217,12 +222,6 @@ def build_grn(
     record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
     _collect(scores, found, keys, read, record).write(read.rna)
     return data if copy else None
-
-
-def _checkpoint(*, resume: bool | str | Path) -> Checkpoint:
-    if resume is False:
-        return Checkpoint()
-    return Checkpoint.at(settings.cache_dir / "build_grn" if resume is True else resume)
 
 
 def _need_memory(read: Read) -> None:
