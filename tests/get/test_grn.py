@@ -74,6 +74,17 @@ def test_a_cell_graph_is_the_same_in_every_form(rna):
     assert pyg.num_nodes == rna.n_vars
 
 
+def test_a_graph_on_the_genes_leaves_out_links_of_others(rna, caplog):
+    cell, part = rna.obs_names[0], rna[:, rna.var_names != "Cux1"].copy()
+    with caplog.at_level("INFO"):
+        pyg = grs.get.cell_graph(part, cell, as_="pyg")
+    frame = grs.get.cell_graph(part, cell).query("tf != 'Cux1' and gene != 'Cux1'")
+    assert pyg.edge_index.min() >= 0
+    assert list(part.var_names[pyg.edge_index[1].numpy()]) == list(frame["gene"])
+    assert len(pyg.edge_weight) == len(pyg.edge_sign) == len(frame)
+    assert "that the data does not hold" in caplog.text
+
+
 def test_a_cell_with_no_bit_has_an_empty_graph(rna):
     bits = rna.obsm["grn_active"].tolil()
     bits[0] = False

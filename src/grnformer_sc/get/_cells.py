@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,8 @@ from ._read import network_of, rna_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+logger = logging.getLogger(__name__)
 
 
 def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = "grn", rna: str = "rna") -> AnnData:
@@ -87,8 +90,8 @@ def cell_graph(
         Barcode.
     as_
         `"frame"`: table of TF -> gene links, one row per eRegulon and gene; `"networkx"`: `DiGraph` with the strongest
-        link of each pair; `"pyg"`: `torch_geometric.data.Data` on all genes
-        of the data with `edge_index` (2 x edges), `edge_weight`, `edge_sign`.
+        link of each pair; `"pyg"`: `torch_geometric.data.Data` on all genes of the data with `edge_index` (2 x edges),
+        `edge_weight`, `edge_sign`; links of genes that the data does not hold are left out.
     key
         Base name of the network.
     rna
@@ -121,6 +124,10 @@ def cell_graph(
 
         genes = rna_of(data, rna).var_names
         index = np.stack([genes.get_indexer(table["tf"]), genes.get_indexer(table["gene"])])
+        known = (index >= 0).all(axis=0)
+        if not known.all():
+            logger.info("%d of %d links name a TF or gene that the data does not hold", (~known).sum(), known.size)
+            index, table = index[:, known], table[known]
         return Data(
             edge_index=torch.from_numpy(index), num_nodes=genes.size,
             edge_weight=torch.from_numpy(table["weight"].to_numpy(dtype=np.float32)),
