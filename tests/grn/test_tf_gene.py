@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import grnformer_sc as grs
-from grnformer_sc._core.rng import seeds_for
-from grnformer_sc.grn.boosting import TF_GENE, BoostSettings
-from grnformer_sc.grn.embedding import log_normalise
-from grnformer_sc.grn.tf_gene import PENALTY, ridge_z, standardise, tf_gene_links, vote
+from grnformer_sc.grn.boosting import BoostSettings
+from grnformer_sc.grn.tf_gene import PENALTY, ridge_z, standardise, tf_gene_links
 
 FAST = BoostSettings(n_trees=300, rate=0.05, max_features=0.3, subsample=0.8)
 
@@ -75,75 +72,3 @@ def test_constant_genes_have_no_regulators():
     links = tf_gene_links(x, np.array([0, 1]), np.arange(1, 5, dtype=np.uint64), settings=FAST, n_jobs=1)
     assert (links.rho[:, 2:] == 0).all()
     assert (links.importance[:, 2:] == 0).all()
-
-
-def parts(seed: int, n_tfs: int = 8, n_genes: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Made-up ridge z, boosting shares (some 0) and correlations."""
-    rng = np.random.default_rng(seed)
-    ridge = rng.gamma(1, 2, (n_tfs, n_genes)).astype(np.float32)
-    boosting = np.where(rng.random((n_tfs, n_genes)) < 0.5, rng.random((n_tfs, n_genes)), 0)
-    boosting = (boosting / np.maximum(boosting.sum(axis=0), 1e-6)).astype(np.float32)
-    return ridge, boosting, rng.uniform(-1, 1, (n_tfs, n_genes)).astype(np.float32)
-
-
-def test_vote_equals_its_formula():
-    ridge, boosting, rho = parts(0)
-    expected = np.zeros(ridge.shape)
-    for gene in range(ridge.shape[1]):
-        first = [float(b) * float(z) ** 0.5 for b, z in zip(boosting[:, gene], ridge[:, gene], strict=True)]
-        second = [float(r) ** 2 for r in rho[:, gene]]
-        expected[:, gene] = [a / (sum(first) or 1) + b / sum(second) for a, b in zip(first, second, strict=True)]
-    for tf in range(ridge.shape[0]):
-        expected[tf] /= np.mean(expected[tf] ** 2) ** 0.25
-    np.testing.assert_allclose(vote(ridge, boosting, rho), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_vote_knows_neither_signs_nor_levels_of_genes_nor_orders(seed):
-    ridge, boosting, rho = parts(seed)
-    score = vote(ridge, boosting, rho)
-    level = np.random.default_rng(seed).uniform(0.5, 2, ridge.shape[1]).astype(np.float32)
-    np.testing.assert_allclose(vote(ridge * level**2, boosting, -rho * level / 2), score, rtol=1e-5)
-    tf, gene = np.random.default_rng(seed).permutation(8), np.random.default_rng(seed).permutation(30)
-    shuffled = vote(*(part[tf][:, gene] for part in (ridge, boosting, rho)))
-    np.testing.assert_allclose(shuffled, score[tf][:, gene], rtol=1e-5)
-
-
-def test_vote_prefers_the_tf_that_has_little_elsewhere():
-    boosting = np.zeros((2, 5), dtype=np.float32)
-    boosting[:, 0], boosting[1, 1:] = 0.5, 1
-    score = vote(np.ones((2, 5), dtype=np.float32), boosting, boosting)
-    assert score[0, 0] > score[1, 0]
-
-
-def test_importance_follows_the_vote_and_leaves_out_what_boosting_did_not_use(expression):
-    links = tf_gene_links(expression, np.arange(6), np.arange(1, 21, dtype=np.uint64), settings=FAST, n_jobs=1)
-    score, used = vote(links.ridge, links.boosting, links.rho), links.boosting > 0
-    assert ((links.importance > 0) == used).all()
-    order = np.argsort(score[used])
-    assert (np.diff(links.importance[used][order]) >= 0).all()
-
-
-def test_any_number_of_jobs_gives_the_same_bits(expression):
-    seeds = np.arange(1, 21, dtype=np.uint64)
-    one, two = (tf_gene_links(expression, np.arange(6), seeds, settings=FAST, n_jobs=n) for n in (1, 2))
-    np.testing.assert_array_equal(one.importance, two.importance)
-
-
-def recovery(n_cells: int, seed: int) -> list[float]:
-    """Average precision of importance, product of its parts, boosting, ridge and correlation on planted links."""
-    mdata = grs.datasets.simulate_multiome(n_cells, n_genes=250, n_tfs=25, n_types=4, rng=seed)
-    rna, truth = mdata["rna"], mdata["rna"].uns["truth"]
-    x, tfs = log_normalise(rna.X.tocsr()).toarray(), np.flatnonzero(rna.var["is_tf"])
-    links = tf_gene_links(x, tfs, seeds_for(0, "tf_gene", rna.var_names), settings=TF_GENE, n_jobs=1)
-    known = np.zeros(links.rho.shape, dtype=bool)
-    known[np.searchsorted(tfs, rna.var_names.get_indexer(truth["tf"])), rna.var_names.get_indexer(truth["gene"])] = True
-    pairs = tfs[:, None] != np.arange(rna.n_vars)
-    scores = links.importance, np.sqrt(links.ridge) * links.boosting, links.boosting, links.ridge, np.abs(links.rho)
-    return [grs.metrics.average_precision(known[pairs], score[pairs].astype(float)) for score in scores]
-
-
-@pytest.mark.parametrize("n_cells", [300, 1000])
-def test_together_the_judges_recover_more_planted_links(n_cells):
-    together, *others = np.mean([recovery(n_cells, seed) for seed in (21, 22, 23)], axis=0)
-    assert together > max(others) + 0.004

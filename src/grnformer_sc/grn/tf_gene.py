@@ -19,7 +19,6 @@ NO_CHECKPOINT = Checkpoint()
 SCREENED = 40  # TFs per gene that boosting gets to see
 BLOCK_GENES = 2048
 SMALLEST_VARIANCE = 1e-3
-SMALLEST_SUM = 1e-9  # of a gene or TF without any score: its scores stay 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class TfGeneLinks:
     Attributes
     ----------
     importance
-        Combined score in [0, 1]: rank of `vote` among all pairs; 0 where boosting found nothing.
+        Combined score in [0, 1]: rank among all pairs of the boosting share times the square root of |z|.
     ridge, boosting
         |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
     rho
@@ -56,9 +55,9 @@ def tf_gene_links(
 
     Ridge on all TFs (one Cholesky factor serves all genes; the fit without the gene itself is read from a column of the
     inverse) screens the TFs of each gene; stochastic gradient boosting then sees only those. Ridge finds additive effects
-    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept, and the plain
-    correlation beside them (`vote`). TFs that boosting did not use are no links: with them eRegulons lose precision
-    on simulations with 200 TFs, although `vote` ranks all pairs better.
+    and separates correlated TFs, boosting finds thresholds and interactions, so both are kept. The root weakens
+    ridge, which suffers on metacells (on simulations their product is better than either on single cells, and worse than
+    boosting on metacells; with the root it is never much worse than the best).
     """
     x = standardise(expression)
     with threadpool_limits(1):
@@ -68,30 +67,9 @@ def tf_gene_links(
     rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs, checkpoint)
-    score = vote(ridge, boosting, rho) * (boosting > 0)
-    importance = np.where(score > 0, _share_below(score), 0).astype(np.float32)
+    both = np.sqrt(ridge) * boosting
+    importance = np.where(both > 0, _share_below(both), 0).astype(np.float32)
     return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho)
-
-
-def vote(
-    ridge: Float[np.ndarray, "tfs genes"],
-    boosting: Float[np.ndarray, "tfs genes"],
-    rho: Float[np.ndarray, "tfs genes"],
-) -> Float[np.ndarray, "tfs genes"]:
-    """Add what two judges give the TFs of a gene, and weaken TFs that get much everywhere.
-
-    One judge is boosting share x sqrt(ridge |z|); the root weakens ridge, which suffers on metacells. The other is the
-    squared correlation: worse where cells are many, better where they are few, and it knows the TFs that were screened
-    out. Either gives every gene the sum 1. TFs of a broad programme go with most genes, so each TF is divided by the root
-    of its quadratic mean over the genes. Weight (1) and power (1/2) were chosen on simulator seeds 1 and 2 and on the
-    dendritic cells of benchmarks/truth.py; a third or three times the weight and powers of .25 or .75 do about as well.
-    """
-    score = np.sqrt(ridge) * boosting
-    score /= np.maximum(score.sum(axis=0), np.float32(SMALLEST_SUM))
-    square = rho * rho
-    score += square / np.maximum(square.sum(axis=0), np.float32(SMALLEST_SUM))
-    size = np.sqrt(np.einsum("tg,tg->t", score, score, dtype=np.float64) / score.shape[1])
-    return score / np.sqrt(np.maximum(size, SMALLEST_SUM)).astype(np.float32)[:, None]
 
 
 def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells genes"]:
