@@ -1,8 +1,8 @@
 """TF -> gene scores on real cells with known links: our default, its parts, GRNBoost2, correlations, chance.
 
-Every contender scores the same cells, regulators and targets. The settings of our default were chosen on the simulator;
-the two other ways to join its parts were chosen on the simulator and on `beeline_mdc`. Intervals come from resampled
-regulators. `bench_holdout` asks whether held-out prediction tells which score recovers more links.
+Every contender scores the same cells, regulators and targets. The settings of our default were chosen on the simulator,
+the two other ways to join its parts on the simulator and on `beeline_mdc` (docs/explain/truth.md). Intervals come from
+resampled regulators. `bench_holdout` asks whether held-out prediction tells which score recovers more links.
 """
 
 from __future__ import annotations
