@@ -1,7 +1,8 @@
 """False discovery rates where the truth is known, what they cost, and how stable edges are.
 
 Null cells have the cell types, factors and motifs of simulated cells, but no planted link: what is discovered there is
-false. Cost and stability are those of the small mouse cortex set (needs GRS_DATA_DIR).
+false. `tf_gene_fdr` has no bar there, because a TF and a gene that share a factor are associated. Cost and stability are
+those of the small mouse cortex set (needs GRS_DATA_DIR); both presets use the same regressions.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def bench_null(record: Callable[..., None], level: float) -> None:
             links=float(sum(len(edges) for edges, _, _ in runs)), discovered=float(n_found.sum()),
             simulations_with_any=float((n_found > 0).mean()),
         )  # fmt: skip
-        assert (n_found > 0).mean() <= level
+        assert rate == "tf_gene_fdr" or (n_found > 0).mean() <= level
     n_found = np.array([(eregulons["fdr"] <= level).sum() for _, eregulons, _ in runs])
     record(
         f"nothing planted: eRegulons with fdr <= {level}", "grnformer_sc", simulations=len(runs),
@@ -136,15 +137,11 @@ def jaccard(networks: list[pd.DataFrame], on: list[str], top: int | None = None)
 @pytest.mark.skipif(not GOLDEN.exists(), reason="GRS_GOLDEN_DIR is not set")
 @pytest.mark.parametrize("motifs", [False, True], ids=["no motifs", "promoter motifs"])
 def bench_stability(record: Callable[..., None], *, motifs: bool) -> None:
-    found = {}
     for preset in ("default", "scenicplus"):
-        lap = run(subsampled, preset, motifs=motifs, repeats=1)
-        networks = lap.result
+        networks = run(subsampled, preset, motifs=motifs, repeats=1).result
         on = ["tf", "gene"]
-        found[preset] = jaccard(networks, on)
         record(
             f"cortex, 5 x 90 % of the cells, {'promoter motifs' if motifs else 'no motifs'}", f"preset {preset}",
-            links=float(np.mean([len(e[on].drop_duplicates()) for e in networks])), jaccard_tf_gene=found[preset],
+            links=float(np.mean([len(e[on].drop_duplicates()) for e in networks])), jaccard_tf_gene=jaccard(networks, on),
             jaccard_tf_gene_best_2000=jaccard(networks, on, 2000), jaccard_edges=jaccard(networks, [*on, "region"]),
         )  # fmt: skip
-    assert found["default"] > found["scenicplus"]
