@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from grnformer_sc._core.tables import edge_table
 from grnformer_sc.grn.eregulons import Modules
-from grnformer_sc.grn.layout import edge_frequency, hit_ranks, triplet_rank, triplet_scores
+from grnformer_sc.grn.layout import edge_frequency, triplet_rank, triplet_scores
 from grnformer_sc.grn.links import Evidence, LinkScores
 from grnformer_sc.grn.tf_gene import TfGeneLinks
 
@@ -53,7 +53,7 @@ def test_the_best_in_every_part_is_first_and_equals_share_their_rank():
 def test_hits_are_ranked_within_their_tf():
     hits = sp.csr_matrix([[5.0, 0], [7, 20], [0, 10], [6, 10]])
     expected = [[1 / 3, 0], [1, 1], [0, 0.5], [2 / 3, 0.5]]
-    np.testing.assert_allclose(hit_ranks(hits).toarray(), expected)
+    np.testing.assert_allclose(Evidence(motifs=hits).ranks.toarray(), expected)
 
 
 @pytest.fixture

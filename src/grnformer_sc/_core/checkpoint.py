@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .checks import fail
+from .files import whole_file
 from .settings import settings
 
 logger = logging.getLogger(__name__)
@@ -62,10 +62,8 @@ class Checkpoint:
             except (ValueError, EOFError, OSError) as error:
                 logger.warning("checkpoint %s cannot be read (%s): this part is computed again", path.name, error)
         out = make()
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        with partial.open("wb") as file:
+        with whole_file(path) as draft, draft.open("wb") as file:
             np.save(file, out)
-        partial.replace(path)
         return out
 
 

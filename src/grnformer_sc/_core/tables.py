@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,11 @@ def eregulon_name(tf: str, sign: int, region_sign: int) -> str:
     if region_sign:
         parts.append(STATE_WORDS[region_sign])
     return "|".join(parts).replace("/", "_")
+
+
+def by_upper(names: Iterable[object]) -> dict[str, str]:
+    """Names by their upper-case form, the first of those that differ in letter case only."""
+    return {str(name).upper(): str(name) for name in reversed(list(names))}
 
 
 def places_in(names: pd.Index, column: pd.Series) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from .._core.checks import fail
+from .._core.files import whole_file
 from ._network import network
 
 OF_SUFFIX = {
@@ -80,12 +80,8 @@ def write_network(
             f"{path.suffix!r} takes format= one of {list(allowed)}." if allowed else "rename the file.",
         )  # fmt: skip
     made = network(data, group=group, cell=cell, format=chosen, key=key, rna=rna)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as draft:
         _write(made, draft, sep="\t" if path.suffix.lower() == ".tsv" else ",")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _write(made: Any, path: Path, *, sep: str) -> None:

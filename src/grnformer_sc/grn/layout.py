@@ -70,14 +70,7 @@ def triplet_scores(
     weight = np.sqrt(scores.region_gene["score"].to_numpy(dtype=np.float64))[row]
     weight[row < 0] = weight[row >= 0].min(initial=1)
     score *= weight
-    return score if evidence.hits is None else score * np.asarray(hit_ranks(evidence.hits)[region, tf]).ravel()
-
-
-def hit_ranks(hits: sp.csr_matrix) -> sp.csr_matrix:
-    """Rank (0 to 1, 1: best) of every motif hit among those of its TF; motifs of different lengths become comparable."""
-    by_tf = hits.tocsc()
-    ranks = [rankdata(part) / max(part.size, 1) for part in np.split(by_tf.data, by_tf.indptr[1:-1])]
-    return sp.csr_matrix(sp.csc_matrix((np.concatenate(ranks), by_tf.indices, by_tf.indptr), by_tf.shape))
+    return score if evidence.ranks is None else score * np.asarray(evidence.ranks[region, tf]).ravel()
 
 
 def lay_out(
@@ -149,7 +142,9 @@ def weight_matrix(edges: pd.DataFrame, genes: pd.Index) -> sp.csr_matrix:
 
 def edge_frequency(edges: pd.DataFrame, others: Sequence[pd.DataFrame]) -> Float[np.ndarray, " edges"]:
     """Share of other networks that hold the same TF-region-gene link with the same signs."""
+    if not others:
+        return np.full(len(edges), np.nan)
     on = ["eregulon", "gene", "region"]
     keys = pd.MultiIndex.from_frame(edges[on].astype(str))
     found = [keys.isin(pd.MultiIndex.from_frame(other[on].astype(str))) for other in others]
-    return np.mean(found, axis=0) if found else np.full(len(edges), np.nan)
+    return np.mean(found, axis=0)

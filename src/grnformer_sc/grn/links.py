@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float, Int
+from scipy.stats import rankdata
 
 from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.rng import seeds_for
@@ -20,7 +22,7 @@ SELF_MARGIN = 1e-5
 STRONGEST_RHO = 0.9999  # limit of a correlation whose Fisher transform is averaged
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """What ties TFs to regions (motif hits, direct and extended) or to genes (a prior network); at most one of the two."""
 
@@ -28,10 +30,19 @@ class Evidence:
     extended: sp.csr_matrix | None = None
     prior: sp.csr_matrix | None = None
 
-    @property
+    @cached_property
     def hits(self) -> sp.csr_matrix | None:
         """Direct and extended motif hits together."""
         return self.motifs if self.extended is None else sp.csr_matrix(self.motifs + self.extended)
+
+    @cached_property
+    def ranks(self) -> sp.csr_matrix | None:
+        """Rank (0 to 1, 1: best) of every hit among those of its TF; motifs of different lengths become comparable."""
+        if self.hits is None:
+            return None
+        by_tf = self.hits.tocsc()
+        ranks = [rankdata(part) / max(part.size, 1) for part in np.split(by_tf.data, by_tf.indptr[1:-1])]
+        return sp.csr_matrix(sp.csc_matrix((np.concatenate(ranks), by_tf.indices, by_tf.indptr), by_tf.shape))
 
 
 @dataclass(frozen=True, slots=True)

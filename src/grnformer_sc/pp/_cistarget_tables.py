@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, listing
+from .._core.tables import by_upper
 from ..priors._cistarget import motif_annotation
 from ._cistarget_steps import COLUMNS, Found, Limits, Overlay, of_tfs
 
@@ -29,8 +30,7 @@ def tf_pairs(annotations: Any, rna: AnnData | None, limits: Limits) -> tuple[pd.
     table = table[table["kind"].isin(wanted)]
     lost = 0
     if rna is not None:
-        genes = pd.Series(rna.var_names, index=rna.var_names.str.upper())
-        known = table["tf"].str.upper().map(genes[~genes.index.duplicated()])
+        known = table["tf"].str.upper().map(by_upper(rna.var_names))
         if known.isna().all():
             raise fail(
                 ValueError, "at least one motif must be annotated to a gene of the data.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing
+from .._core.files import bed_lines
 from ..grn.intervals import overlapping
 from ..grn.region_gene import parse_regions
 
@@ -85,9 +85,7 @@ def _stem(path: Path) -> str:
 def _bed(path: Path) -> pd.Index:
     if not path.is_file():
         raise fail(FileNotFoundError, "the BED file must exist.", f"{path}.", "check the path.")
-    content = path.read_bytes()
-    lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().splitlines()
-    rows = [line.split() for line in lines if line.strip() and not line.startswith(("#", "track", "browser"))]
+    rows = [line.split() for line in bed_lines(path)]
     bad = [row for row in rows if len(row) < 3 or not (row[1].isdigit() and row[2].isdigit())]
     if bad:
         raise fail(

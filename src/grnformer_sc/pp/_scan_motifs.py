@@ -17,7 +17,9 @@ from .._core.inputs import copy_of, resolve
 from .._core.keys import MOTIFS, MOTIFS_EXTENDED
 from .._core.logging import step
 from .._core.params import recipe
+from .._core.results import Results
 from .._core.settings import resolve_jobs
+from .._core.tables import by_upper
 from ..grn.motifs import PSEUDOCOUNT, best_of_tfs, index_motifs, log_odds, scan_sequences, score_threshold
 from ..grn.region_gene import parse_regions
 from ..priors import read_motifs
@@ -143,8 +145,10 @@ def scan_motifs(
     source = motifs if isinstance(motifs, str) else motifs.name if isinstance(motifs, Path) else "matrices"
     params = {"pvalue": pvalue, "background": base, "pseudocount": pseudocount, "tax_group": tax_group}
     record = recipe("scan_motifs", params, inputs={}, dropped={"regions_without_sequence": n_missing})
-    target.varm[MOTIFS] = best_of_tfs(hits, pairs["motif"].to_numpy(), pairs["tf"].to_numpy(), len(tfs))
-    target.uns[MOTIFS] = {"tfs": np.array(tfs, dtype=object), "source": source, "params": record, "matrices": table}
+    out = Results()
+    out.varm[MOTIFS] = best_of_tfs(hits, pairs["motif"].to_numpy(), pairs["tf"].to_numpy(), len(tfs))
+    out.uns[MOTIFS] = {"tfs": np.array(tfs, dtype=object), "source": source, "params": record, "matrices": table}
+    out.write(target)
     if MOTIFS_EXTENDED in target.varm:
         del target.varm[MOTIFS_EXTENDED]  # of another collection
     return data if copy else None
@@ -190,11 +194,11 @@ def _modalities(data: Any, rna: str, atac: str) -> tuple[AnnData | None, AnnData
 
 def _tf_columns(collection: list[Motif], genes: pd.Index | None) -> tuple[list[str], pd.DataFrame]:
     """TFs of the collection (sorted; letter case aside each once, as the genes spell it), and the pairs motif, TF."""
-    spelled = {} if genes is None else {str(gene).upper(): str(gene) for gene in reversed(genes)}
+    spelled = {} if genes is None else by_upper(genes)
     table = pd.DataFrame(
         [(number, tf) for number, motif in enumerate(collection) for tf in motif.tfs], columns=["motif", "tf"]
     )
-    first = {tf.upper(): tf for tf in reversed(table["tf"].tolist())}
+    first = by_upper(table["tf"])
     table["tf"] = [spelled.get(tf.upper(), first[tf.upper()]) for tf in table["tf"]]
     table = table.drop_duplicates()
     tfs = sorted(set(table["tf"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing, need_one_of
+from .._core.files import bed_lines
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +84,7 @@ def _from_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(path: Path) -> list[list[str]]:
     """Fields of every data line: comments and browser headers are left out."""
-    content = path.read_bytes()
-    lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().splitlines()
-    data = [line for line in lines if line.strip() and not line.startswith(("#", "track", "browser"))]
-    return [line.split("\t") if "\t" in line else line.split() for line in data]
+    return [line.split("\t") if "\t" in line else line.split() for line in bed_lines(path)]
 
 
 def _from_gtf(path: Path, names: Names) -> pd.DataFrame:

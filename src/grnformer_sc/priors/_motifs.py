@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing
+from .._core.files import read_text
 from .._core.optional import need
 
 logger = logging.getLogger(__name__)
@@ -133,8 +133,7 @@ def _from_jaspar(release: str, tax_group: str) -> list[tuple[str, str, np.ndarra
 def _from_file(path: Path) -> list[tuple[str, str, np.ndarray]]:
     if not path.exists():
         raise fail(FileNotFoundError, "the motif file must exist.", f"{path}.", "check the path, or name a release.")
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    text = read_text(path)
     return _from_meme(text) if "letter-probability matrix" in text else _from_pfm(text)
 
 
