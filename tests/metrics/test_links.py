@@ -112,3 +112,40 @@ def test_a_universe_without_the_links_is_an_error(universe):
     table = pd.DataFrame({"tf": ["A", "B"], "gene": ["x", "y"], "score": [1.0, 2.0]})
     with pytest.raises(ValueError, match="universe must hold"):
         grs.metrics.link_recovery(table, table, universe=universe)
+
+
+def test_precision_recall_and_f_of_the_set():
+    truth = pd.DataFrame({"tf": list("AAB"), "gene": list("xyz"), "sign": [1, -1, 1]})
+    predicted = pd.DataFrame(
+        {"tf": list("AAAB"), "gene": list("xyzx"), "sign": [1, 1, 1, 1], "score": [0.1, 0.2, 3, 4]}
+    )
+    got = grs.metrics.link_recovery(predicted, truth)
+    assert got["precision"] == 0.5
+    assert got["recall"] == pytest.approx(2 / 3)
+    assert got["f01"] == pytest.approx(1.01 * 0.5 * (2 / 3) / (0.01 * 0.5 + 2 / 3))
+    assert got["signed_recall"] == pytest.approx(1 / 3)
+    assert "signed_recall" not in grs.metrics.link_recovery(predicted.drop(columns="sign"), truth)
+
+
+def test_the_sign_of_a_repeated_link_is_that_of_its_best_score():
+    truth = pd.DataFrame({"tf": ["A"], "gene": ["x"], "sign": [-1]})
+    twice = pd.DataFrame({"tf": ["A", "A"], "gene": ["x", "x"], "sign": [1, -1], "score": [1.0, 2.0]})
+    assert grs.metrics.link_recovery(twice, truth)["signed_recall"] == 1
+    assert grs.metrics.link_recovery(twice.assign(score=[2.0, 1.0]), truth)["signed_recall"] == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_figures_per_tf_are_those_of_its_own_pairs(seed, table):
+    pairs, truth, score, shown = dense_case(seed, 5, 0.5)
+    got = grs.metrics.recovery_per_tf(
+        pairs[shown].assign(score=score[shown]), pairs[truth], universe=pairs if table else None
+    )
+    n_genes = pd.concat([pairs[shown], pairs[truth]])["gene"].nunique()
+    for tf in got.index:
+        own = (pairs["tf"] == tf).to_numpy()
+        wanted = grs.metrics.link_recovery(
+            pairs[shown & own].assign(score=score[shown & own]), pairs[truth & own], universe=9 if table else n_genes
+        )
+        pd.testing.assert_series_equal(got.loc[tf], wanted, check_names=False)
+    assert sorted(got.index) == sorted(pairs["tf"][truth].unique())

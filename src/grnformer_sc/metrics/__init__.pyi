@@ -1,3 +1,12 @@
+from ._bootstrap import bootstrap_mean as bootstrap_mean
 from ._counts import poisson_deviance as poisson_deviance
+from ._knockouts import knockout_activity as knockout_activity
+from ._knockouts import knockout_shift as knockout_shift
 from ._links import average_precision as average_precision
 from ._links import link_recovery as link_recovery
+from ._links import recovery_per_tf as recovery_per_tf
+from ._nulls import against_nulls as against_nulls
+from ._nulls import expression_matched_links as expression_matched_links
+from ._nulls import rewired_links as rewired_links
+from ._overlap import link_overlap as link_overlap
+from ._prediction import held_out_prediction as held_out_prediction
