@@ -228,11 +228,11 @@ def _need_memory(read: Read) -> None:
     """Log what the steps will hold; raise `ValueError` when that is more than `settings.max_memory`."""
     needs = stage_bytes(read.sizes)
     stage = max(needs, key=needs.__getitem__)
-    logger.info("build_grn: needs about %.1f GB beside the data (%s)", needs[stage] / 1e9, stage)
+    logger.info("build_grn: needs about %.2g GB beside the data (%s)", needs[stage] / 1e9, stage)
     if needs[stage] > settings.max_bytes:
         raise fail(
             ValueError, f"build_grn must stay below settings.max_memory = {settings.max_memory!r}.",
-            f"about {needs[stage] / 1e9:.2f} GB for the step {stage!r}.",
+            f"about {needs[stage] / 1e9:.2g} GB for the step {stage!r}.",
             "raise grs.settings.max_memory, or leave out genes and regions seen in few cells.",
         )  # fmt: skip
 
