@@ -34,6 +34,7 @@ from ._write import cell_results
 logger = logging.getLogger(__name__)
 
 METHODS = (DEFAULT_METHOD,)
+SHOWN_FDR = 0.2  # in the log
 RECORDED = ("window", "norm", "binarize", "quantile", "extended", "n_perm", "max_fdr")
 
 
@@ -204,6 +205,8 @@ def build_grn(
     with step(logger, "build_grn: links") as facts:
         found = infer_runs(read, work, n_runs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
+        if chosen.n_perm:
+            facts.append(f"{(found.edges['fdr'] <= SHOWN_FDR).sum()} edges with fdr <= {SHOWN_FDR}")
     _need_edges(found, read, chosen.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
         names = list(read.groups.cat.categories)
