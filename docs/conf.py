@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from sphinx.ext.napoleon import NumpyDocstring
 
 HERE = Path(__file__).parent
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # Agg would leave the notebooks without figures
 
 project = "grnformer_sc"
 author = copyright = "grnformer_sc developers"

@@ -34,3 +34,11 @@ def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
         fail_halfway(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match=r"folder of 'x.gmt' must exist.*gone.*make it first"),
+        whole_file(tmp_path / "gone" / "x.gmt"),
+    ):
+        pass

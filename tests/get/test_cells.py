@@ -23,7 +23,7 @@ def test_activity_keeps_what_plots_need(rna):
     assert found.obs_names.equals(rna.obs_names)
     assert "X_umap" in found.obsm
     assert set(found.obsp) == set(rna.obsp)
-    assert set(found.obsm).isdisjoint({"grn_auc", "grn_active", "grn_auc_region", "grn_active_region"})
+    assert set(found.obsm).isdisjoint({"grn_auc", "grn_auc_region", "grn_active_region"})
     assert found.var["tf"].astype(str).tolist() == [name.split("|")[0] for name in found.var_names]
 
 
@@ -35,6 +35,17 @@ def test_scanpy_plots_an_eregulon_on_an_embedding(rna):
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     plt.close(figure)
     assert titles == [found.var_names[0], "grn_group"]
+
+
+def test_cells_are_laid_out_by_their_networks_as_in_the_data():
+    mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
+    grs.tl.build_grn(mdata, groupby="cell_type")
+    places = []
+    for cells in (mdata["rna"], grs.get.activity(mdata), grs.get.activity(mdata, kind="region")):
+        layout = sc.tl.umap(cells, neighbors_key="grn_cells", maxiter=5, random_state=0, copy=True)
+        places.append(layout.obsm["X_umap"])
+    np.testing.assert_array_equal(places[0], places[1])
+    np.testing.assert_array_equal(places[0], places[2])
 
 
 def test_changing_the_activity_leaves_the_cells_alone(rna):

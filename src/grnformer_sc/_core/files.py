@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .checks import fail
+
 
 def read_text(path: Path) -> str:
     """Read a text file, plain or .gz."""
@@ -24,6 +26,11 @@ def bed_lines(path: Path) -> list[str]:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a draft beside `path` that takes its place when all went well, and is removed otherwise."""
+    if not path.parent.is_dir():
+        raise fail(
+            FileNotFoundError, f"the folder of {path.name!r} must exist.", f"{path.parent}, which does not.",
+            "make it first, or check the path.",
+        )  # fmt: skip
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield draft

@@ -38,7 +38,8 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
     Returns
     -------
     AnnData cells x eRegulons: `.X` AUC (float32), `layers["active"]` bits (CSR bool), `var` the eRegulon table, `obs`,
-    `obsm` and `obsp` of the cells, and the colours of their labels. Nothing is shared with `data`.
+    `obsm` and `obsp` of the cells, the neighbour graph of their networks (`sc.tl.umap(..., neighbors_key="grn_cells")`), and
+    the colours of their labels. Nothing is shared with `data`.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
         layers={"active": adata.obsm[active].copy()},
     )  # fmt: skip
     for name, part in adata.obsm.items():
-        if name not in (keys.auc, keys.active, keys.auc_region, keys.active_region):
+        if name not in (keys.auc, keys.auc_region, keys.active_region):  # scanpy looks for the bits of `grn_cells`
             out.obsm[name] = part.copy()
     for name, part in adata.obsp.items():
         out.obsp[name] = part.copy()

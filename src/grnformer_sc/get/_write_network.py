@@ -57,6 +57,8 @@ def write_network(
         There is no network, or the group or cell is unknown.
     ValueError
         The suffix is unknown, does not fit the format, or the format needs regions.
+    FileNotFoundError
+        The folder does not exist.
 
     Examples
     --------

@@ -82,11 +82,11 @@ def panel_bar(ax: Axes, drawn: ScalarMappable, label: str, *, share: float = 1.0
 
 
 def side_bar(ax: Axes, drawn: ScalarMappable, label: str) -> Axes:
-    """Vertical colour bar at the upper right of a panel."""
-    place = ax.inset_axes((1.02, 0.5, 0.014, 0.5))
+    """Vertical colour bar at the upper right of a panel, its label above it: the bar can be shorter than the label."""
+    place = ax.inset_axes((1.02, 0.5, 0.014, 0.38))
     bar = ax.figure.colorbar(drawn, cax=place)
     bar.outline.set_visible(False)
-    bar.set_label(label, fontsize=SMALL)
+    place.set_title(label, fontsize=SMALL, loc="left")
     place.tick_params(labelsize=SMALL, length=2)
     return place
 

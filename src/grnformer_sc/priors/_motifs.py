@@ -82,7 +82,10 @@ def read_motifs(
     else:
         named = _from_file(Path(source))
     if not named:
-        raise fail(ValueError, "a collection needs at least one motif.", f"none in {source}.", "check its format.")
+        raise fail(
+            ValueError, "a collection needs at least one motif.", f"none in {source}.",
+            "give a MEME, JASPAR or PFM file, not its index or a page of a website.",
+        )  # fmt: skip
     table = None if mapping is None else _mapping(mapping)
     return [
         Motif(name, counts, tfs_of_name(alias) if table is None else tuple(table.get(name, ())))

@@ -34,6 +34,7 @@ from ._write import cell_results
 logger = logging.getLogger(__name__)
 
 METHODS = (DEFAULT_METHOD,)
+SHOWN_FDR = 0.2  # in the log
 RECORDED = ("window", "norm", "binarize", "quantile", "extended", "n_perm", "max_fdr")
 
 
@@ -204,6 +205,8 @@ def build_grn(
     with step(logger, "build_grn: links") as facts:
         found = infer_runs(read, work, n_runs)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
+        if chosen.n_perm:
+            facts.append(f"{(found.edges['fdr'] <= SHOWN_FDR).sum()} edges with fdr <= {SHOWN_FDR}")
     _need_edges(found, read, chosen.eregulons.rho)
     with step(logger, "build_grn: cells") as facts:
         names = list(read.groups.cat.categories)
@@ -228,11 +231,11 @@ def _need_memory(read: Read) -> None:
     """Log what the steps will hold; raise `ValueError` when that is more than `settings.max_memory`."""
     needs = stage_bytes(read.sizes)
     stage = max(needs, key=needs.__getitem__)
-    logger.info("build_grn: needs about %.1f GB beside the data (%s)", needs[stage] / 1e9, stage)
+    logger.info("build_grn: needs about %.2g GB beside the data (%s)", needs[stage] / 1e9, stage)
     if needs[stage] > settings.max_bytes:
         raise fail(
             ValueError, f"build_grn must stay below settings.max_memory = {settings.max_memory!r}.",
-            f"about {needs[stage] / 1e9:.2f} GB for the step {stage!r}.",
+            f"about {needs[stage] / 1e9:.2g} GB for the step {stage!r}.",
             "raise grs.settings.max_memory, or leave out genes and regions seen in few cells.",
         )  # fmt: skip
 

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 PROBED_CELLS = 2_000  # cells on which the steps are tried
 PROBED_ROWS = 500
+FIRST_CELLS = 50
 PROBED_GENES = 8
 PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
@@ -109,7 +110,7 @@ def estimate(
     seconds = {stage: took * repeated.get(stage, 1) for stage, took in seconds.items()}
     table = pd.DataFrame({"seconds": seconds, "gb": pd.Series(stage_bytes(read.sizes)) / 1e9}, index=list(STAGES))
     table.loc["total"] = [table["seconds"].sum(), table["gb"].max()]
-    logger.info("estimate: %.0f s, %.1f GB", *table.loc["total"])
+    logger.info("estimate: %.2g s, %.2g GB", *table.loc["total"])
     return table
 
 
@@ -132,6 +133,7 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
     few = _part(read.cells, min(n_cells, PROBED_CELLS))
     edges = _stand_in(read, pools)
     names = list(read.groups.cat.categories)
+    fit_cells(_part(few, FIRST_CELLS), edges, names, norm=chosen.norm, n_jobs=n_threads)  # compiled before it is timed
     took = _timed(lambda: fit_cells(few, edges, names, norm=chosen.norm, n_jobs=n_threads))[1]
     return {**seconds, "eRegulons": _eregulons(read, pools, chosen), "cells": took * n_cells / few.counts.shape[0]}
 

@@ -49,6 +49,9 @@ def pools_of(read: Read, embedding: np.ndarray, keep: np.ndarray, root: int) -> 
         rows = np.flatnonzero(keep & (read.batches == batch))
         share, plan = rows.size / keep.size, read.plan
         own = replace(plan, n_pools=max(1, round(plan.n_pools * share)), n_single=round(plan.n_single * share))
+        pool = "cells" if plan.n_neighbours < 2 else f"pools of {plan.n_neighbours} cells"
+        for_tfs = f"{own.n_single} cells" if own.n_single else "the same"
+        logger.info("build_grn: region -> gene links from %d %s, TF -> gene links from %s", own.n_pools, pool, for_tfs)
         made.append(pooled(read, read.cells, embedding, rows, own, generator(root, "rows", int(batch))))
     return made
 
@@ -60,12 +63,6 @@ def pooled(
     centres = sample_cells(cells.codes[rows], plan.n_pools, rng)
     weights = neighbour_pools(embedding[rows], cells.codes[rows], centres, plan.n_neighbours)
     weights = sp.csr_matrix((weights.data, rows[weights.indices], weights.indptr), (centres.size, cells.codes.size))
-    logger.info(
-        "rows: %d of %d cells; %d cells for TF -> gene links",
-        centres.size,
-        plan.n_neighbours,
-        plan.n_single or centres.size,
-    )
     pools = Pools(
         expression=log_normalise(cells.counts.weighted(weights)).toarray(), codes=cells.codes[rows[centres]],
         genes=cells.genes, tfs=cells.genes.get_indexer(read.tfs),
