@@ -30,6 +30,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     mdata = grs.pp.harmonize_genes(mdata, to=mdata["rna"].var_names)
     grs.pp.link_regions(mdata)
     grs.tl.build_grn(mdata, groupby="cell_type")
+    grs.tl.build_grn(mdata, method="ridge", groupby="cell_type")
+    grs.tl.consensus_grn(mdata)
+    grs.tl.compare_grns(mdata, truth=mdata["rna"].uns["truth"], n_nulls=1)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
@@ -107,6 +110,7 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.eregulons,
         grs.get.attention,
         grs.get.training,
+        grs.get.comparison,
         lambda a: grs.get.activity(a).X,
     ):
         assert plain(read(before)) == plain(read(after))

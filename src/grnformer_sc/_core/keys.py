@@ -93,3 +93,5 @@ HARMONIZED = "harmonize_genes"  # rna.uns: how gene names were matched
 TRUTH = "truth"  # uns of simulated data: the planted network
 TRUTH_ACTIVITY = "truth_activity"  # obsm of simulated data: latent TF activity
 GENOME = "genome"  # atac.uns of simulated data: how to rebuild the sequence
+CONSENSUS = "grn_consensus"  # base name of a network made of others
+COMPARISON = "grn_comparison"  # rna.uns: networks judged side by side

@@ -4,6 +4,7 @@ from ._attention import attention_received as attention_received
 from ._attention import training as training
 from ._cells import activity as activity
 from ._cells import cell_graph as cell_graph
+from ._comparison import comparison as comparison
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups

@@ -6,6 +6,16 @@ import pandas as pd
 
 from .._core.keys import DEFAULT_METHOD
 
+RNA = "RNA counts"
+ROWS = (
+    (DEFAULT_METHOD, f"{RNA}; ATAC counts and motif hits where there are any", "SCENIC+-style eRegulons, native"),
+    ("correlation", RNA, "|Pearson correlation| of TF and gene"),
+    ("genie3", RNA, "variance explained in a random forest (Huynh-Thu et al. 2010); a second or more per gene"),
+    ("grnboost2", RNA, "importance in gradient boosting with early stop (Moerman et al. 2019)"),
+    ("partial_correlation", RNA, "|correlation| given all other TFs, shrunk (Schaefer & Strimmer 2005)"),
+    ("ridge", RNA, "|z| of the coefficient in ridge regression on all TFs"),
+)
+
 
 def methods() -> pd.DataFrame:
     """List the methods of `grs.tl.build_grn`.
@@ -18,8 +28,6 @@ def methods() -> pd.DataFrame:
     --------
     >>> import grnformer_sc as grs
     >>> grs.get.methods()["method"].tolist()
-    ['eregulon']
+    ['eregulon', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'ridge']
     """
-    needs = "RNA counts; ATAC counts and motif hits where there are any"
-    rows = [(DEFAULT_METHOD, needs, "SCENIC+-style eRegulons, native")]
-    return pd.DataFrame(rows, columns=["method", "needs", "what"])
+    return pd.DataFrame(ROWS, columns=["method", "needs", "what"])

@@ -16,7 +16,7 @@ from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.rng import seeds_for
 from .region_gene import score_pairs
 from .settings import InferSettings
-from .tf_gene import TfGeneLinks, combine_parts, tf_gene_links
+from .tf_gene import TfGeneLinks, TfScores, combine_parts, tf_gene_links
 
 SELF_MARGIN = 1e-5
 STRONGEST_RHO = 0.9999  # limit of a correlation whose Fisher transform is averaged
@@ -76,6 +76,13 @@ class LinkScores:
     """Scores of all candidate links; `region_gene` is the table of pairs with `importance`, `rho` and `score`."""
 
     region_gene: pd.DataFrame | None
+    tf_gene: TfScores
+
+
+@dataclass(frozen=True, slots=True)
+class PartScores(LinkScores):
+    """Scores of the default method, with the parts that permutations compare."""
+
     tf_gene: TfGeneLinks
 
 
@@ -97,13 +104,13 @@ class Work:
         )
 
 
-def score_links(batches: Sequence[Pools], work: Work) -> LinkScores:
+def score_links(batches: Sequence[Pools], work: Work) -> PartScores:
     """Score all links in every batch by itself and average them, so that no difference between batches makes a link."""
     tf_gene = score_tfs(batches, work)
     if work.settings.self_links:
         tf_gene = with_self_links(tf_gene, batches[0].tfs)
     pairs = batches[0].pairs
-    return LinkScores(None if pairs is None else score_regions(batches, pairs, work), tf_gene)
+    return PartScores(None if pairs is None else score_regions(batches, pairs, work), tf_gene)
 
 
 def score_regions(
@@ -124,7 +131,8 @@ def score_regions(
         )
         for pools in batches
     ]  # fmt: skip
-    importance, rho = _mean([i for i, _ in found], batches), _mean([r for _, r in found], batches, correlation=True)
+    importance = mean_of_batches([i for i, _ in found], batches)
+    rho = mean_of_batches([r for _, r in found], batches, correlation=True)
     score = importance * np.abs(rho) * pairs["weight"].to_numpy() if settings.contact else importance
     return pairs.assign(importance=importance, rho=rho, score=score)
 
@@ -141,13 +149,13 @@ def average_tfs(parts: Sequence[TfGeneLinks], batches: Sequence[Pools]) -> TfGen
     if len(parts) == 1:
         return parts[0]
     return combine_parts(
-        ridge=_mean([part.ridge for part in parts], batches),
-        boosting=_mean([part.boosting for part in parts], batches),
-        rho=_mean([part.rho for part in parts], batches, correlation=True),
+        ridge=mean_of_batches([part.ridge for part in parts], batches),
+        boosting=mean_of_batches([part.boosting for part in parts], batches),
+        rho=mean_of_batches([part.rho for part in parts], batches, correlation=True),
     )
 
 
-def _mean(arrays: Sequence[np.ndarray], batches: Sequence[Pools], *, correlation: bool = False) -> np.ndarray:
+def mean_of_batches(arrays: Sequence[np.ndarray], batches: Sequence[Pools], *, correlation: bool = False) -> np.ndarray:
     """Mean over batches, weighted by their numbers of metacells; of correlations by Fisher's z."""
     if len(arrays) == 1:
         return arrays[0]

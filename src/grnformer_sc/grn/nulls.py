@@ -27,7 +27,7 @@ from .._core.rng import generator, seeds_for
 from .._core.tables import eregulon_name
 from .eregulons import Modules
 from .layout import join_links, rows_of, triplet_scores
-from .links import Evidence, LinkScores, Pools, Work, average_tfs, score_regions
+from .links import Evidence, LinkScores, PartScores, Pools, Work, average_tfs, score_regions
 from .region_gene import parse_regions
 from .tf_gene import TfGeneLinks, combine_parts
 
@@ -52,7 +52,7 @@ class NullNetwork:
 
 
 def false_discovery(
-    batches: Sequence[Pools], evidence: Evidence, scores: LinkScores, modules: Modules, work: Work
+    batches: Sequence[Pools], evidence: Evidence, scores: PartScores, modules: Modules, work: Work
 ) -> Fdr:
     """Run `n_perm` nulls of every kind that the data allow and count what they find."""
     pools, n_perm = batches[0], work.settings.n_perm
@@ -138,7 +138,7 @@ def swap_genes(n_genes: int, chromosome: pd.Series, rng: np.random.Generator) ->
 
 
 def _of_donors(links: TfGeneLinks, donors: Int[np.ndarray, " genes"]) -> TfGeneLinks:
-    return TfGeneLinks(*(getattr(links, name)[:, donors] for name in TfGeneLinks.__dataclass_fields__))
+    return TfGeneLinks(**{name: getattr(links, name)[:, donors] for name in TfGeneLinks.__dataclass_fields__})
 
 
 def _swap_tfs(evidence: Evidence, order: Int[np.ndarray, " tfs"]) -> Evidence:

@@ -22,27 +22,40 @@ SMALLEST_DEVIATION = 1e-9  # of a gene that varies
 SMALLEST_SUM = 1e-9  # of a gene or TF without any score: its scores stay 0
 
 
-@dataclass(frozen=True, slots=True)
-class TfGeneLinks:
-    """TF -> gene scores as dense TFs x genes arrays (a TF never scores itself: 0).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfScores:
+    """TF -> gene scores of any method as dense TFs x genes arrays (a TF never scores itself: 0).
 
     Attributes
     ----------
     importance
-        Combined score in [0, 1]: rank among all pairs of the boosting share times the square root of |z|.
-    ridge, boosting
-        |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
+        Score in [0, 1]: rank among all pairs of what the method computes.
     rho
         Pearson correlation; gives the sign.
     vote
-        Shares of the boosting and ridge score and of the squared correlation in all TFs of the gene, added.
+        Score on the method's own scale, by which the links of a network are ordered.
     """
 
     importance: Float[np.ndarray, "tfs genes"]
-    ridge: Float[np.ndarray, "tfs genes"]
-    boosting: Float[np.ndarray, "tfs genes"]
     rho: Float[np.ndarray, "tfs genes"]
     vote: Float[np.ndarray, "tfs genes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfGeneLinks(TfScores):
+    """Scores of the default method and its parts.
+
+    `importance` ranks the boosting share times the square root of |z|; `vote` adds the shares of that product and of the
+    squared correlation in all TFs of the gene.
+
+    Attributes
+    ----------
+    ridge, boosting
+        |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
+    """
+
+    ridge: Float[np.ndarray, "tfs genes"]
+    boosting: Float[np.ndarray, "tfs genes"]
 
 
 def tf_gene_links(
@@ -64,10 +77,9 @@ def tf_gene_links(
     """
     x = standardise(expression)
     with threadpool_limits(1):
-        rho = (x[:, tfs].T @ x / x.shape[0]).astype(np.float32)
+        rho = correlations(x, tfs)
         ridge = ridge_z(x, tfs)
     itself = tfs[:, None] == np.arange(x.shape[1])[None, :]
-    rho[itself], ridge[itself] = 0, 0
     candidates = _screen(ridge, np.abs(rho), itself, screened)
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs, checkpoint)
     return combine_parts(ridge=ridge, boosting=boosting, rho=rho)
@@ -112,6 +124,13 @@ def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells
     out /= np.where(constant, 1, deviation)
     out[:, constant] = 0
     return out
+
+
+def correlations(x: Float[np.ndarray, "cells genes"], tfs: Int[np.ndarray, " tfs"]) -> Float[np.ndarray, "tfs genes"]:
+    """Pearson correlations of standardised TFs and genes; 0 of a TF with itself."""
+    rho = (x[:, tfs].T @ x / x.shape[0]).astype(np.float32)
+    rho[np.arange(tfs.size), tfs] = 0
+    return rho
 
 
 def ridge_z(

@@ -1,5 +1,6 @@
 from ._activity import activity as activity
 from ._attention import attention as attention
+from ._comparison import comparison as comparison
 from ._network import network as network
 from ._region_gene import region_gene as region_gene
 from ._specificity import specificity as specificity

@@ -1,4 +1,6 @@
 from ._aucell import aucell as aucell
 from ._build_grn import build_grn as build_grn
 from ._cell_grn import cell_grn as cell_grn
+from ._compare_grns import compare_grns as compare_grns
+from ._consensus_grn import consensus_grn as consensus_grn
 from ._fit import fit as fit

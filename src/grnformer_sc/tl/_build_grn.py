@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +11,32 @@ import numpy as np
 import pandas as pd
 
 from .._core.checkpoint import Checkpoint
-from .._core.checks import fail, need_between, need_one_of
+from .._core.checks import fail, listing, need_between, need_one_of
 from .._core.inputs import Barcodes, copy_of
 from .._core.keys import DEFAULT_METHOD, GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
-from .._core.results import Results
 from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs, settings
 from ..grn.aucell import Norm
 from ..grn.cost import stage_bytes
 from ..grn.eregulons import Basc
-from ..grn.infer import Inferred
-from ..grn.layout import weight_matrix
+from ..grn.infer import Inferred, infer_edges, infer_scored
 from ..grn.links import Work
-from ..grn.score import CellScores, fit_cells, modality_agreement
+from ..grn.score import fit_cells
+from ..grn.systems import SCORERS
 from ..grn.thresholds import Rule
-from ._infer import infer_runs
+from ._infer import Infer, infer_runs
 from ._read import Read, gather
 from ._settings import settings_of
-from ._write import cell_results
+from ._write import network_results
 
 logger = logging.getLogger(__name__)
 
-METHODS = (DEFAULT_METHOD,)
+METHODS = (DEFAULT_METHOD, *SCORERS)
 SHOWN_FDR = 0.2  # in the log
-RECORDED = ("window", "norm", "binarize", "quantile", "extended", "n_perm", "max_fdr")
+RECORDED = ("norm", "binarize", "quantile")
+RECORDED_OF_DEFAULT = ("window", "extended", "n_perm", "max_fdr")
 
 
 def build_grn(
@@ -81,7 +82,9 @@ def build_grn(
     data
         MuData with RNA and ATAC counts of the same cells, a pair (rna, atac), or an AnnData with RNA only.
     method
-        Method; `"eregulon"` is the native one.
+        `"eregulon"`, or one that scores TF -> gene links from the RNA alone: `"grnboost2"`, `"genie3"`, `"ridge"`,
+        `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
+        and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not.
     groupby
         Column of obs with the cell types, in `mdata.obs` or either modality; `None` makes one group "all".
     batch_key
@@ -177,6 +180,13 @@ def build_grn(
     """
     need_one_of(method, METHODS, name="method")
     need_between(n_runs, 1, 10_000, name="n_runs")
+    infer: Infer = infer_edges
+    if method != DEFAULT_METHOD:
+        infer = partial(infer_scored, score=SCORERS[method])
+        _need_unset(
+            method, annotation=annotation, motifs=motifs, window=window, basc=basc, extended=extended, n_perm=n_perm,
+            max_fdr=max_fdr, preset=None if preset == "default" else preset,
+        )  # fmt: skip
     chosen = settings_of(
         preset,
         window=window,
@@ -200,10 +210,11 @@ def build_grn(
     read = gather(
         data, groupby=groupby, batch_key=batch_key, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
         barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior, settings=chosen,
+        regions=method == DEFAULT_METHOD,
     )  # fmt: skip
     _need_memory(read)
     with step(logger, "build_grn: links") as facts:
-        found = infer_runs(read, work, n_runs)
+        found = infer_runs(read, work, n_runs, infer=infer)
         facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
         if chosen.n_perm:
             facts.append(f"{(found.edges['fdr'] <= SHOWN_FDR).sum()} edges with fdr <= {SHOWN_FDR}")
@@ -217,14 +228,27 @@ def build_grn(
         facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
         facts.append(f"{scores.graph.n_empty} cells without an edge")
     params = {
-        "method": method, "groupby": groupby, "batch_key": batch_key, "preset": preset, "basc": chosen.eregulons.basc,
-        **{name: getattr(chosen, name) for name in RECORDED}, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
+        "method": method, "groupby": groupby, "batch_key": batch_key, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
+        **{name: getattr(chosen, name) for name in RECORDED},
         "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
     }  # fmt: skip
+    if method == DEFAULT_METHOD:
+        params |= {"preset": preset, "basc": chosen.eregulons.basc}
+        params |= {name: getattr(chosen, name) for name in RECORDED_OF_DEFAULT}
     inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
     record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
-    _collect(scores, found, keys, read, record).write(read.rna)
+    network_results(scores, keys, read.rna, read.groups, record, fdr=found.eregulon_fdr).write(read.rna)
     return data if copy else None
+
+
+def _need_unset(method: str, **given: Any) -> None:
+    """Raise `ValueError` for options that another method than the default does not know."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise fail(
+            ValueError, f"method={method!r} scores TF -> gene links from the RNA and has no such options.",
+            f"{listing(names)}.", f"leave them out, or use method={DEFAULT_METHOD!r}.",
+        )  # fmt: skip
 
 
 def _need_memory(read: Read) -> None:
@@ -253,16 +277,3 @@ def _need_edges(found: Inferred, read: Read, rho: float) -> None:
         f"edges after each filter: {filters}.",
         "check the TF names and the motif table, add cells (an eRegulon needs 10 target genes), or raise max_fdr.",
     )  # fmt: skip
-
-
-def _collect(scores: CellScores, found: Inferred, keys: GrnKeys, read: Read, record: dict[str, Any]) -> Results:
-    out = cell_results(scores, keys, read.rna.obs_names, read.groups)
-    network = scores.network
-    eregulons = network.eregulons
-    if scores.region is not None:
-        eregulons = eregulons.assign(agreement=modality_agreement(scores))
-    if found.eregulon_fdr:
-        eregulons = eregulons.assign(fdr=eregulons["name"].astype(str).map(found.eregulon_fdr).astype(np.float32))
-    out.uns[keys.uns] = {**network.to_uns(), "eregulons": eregulons, "params": record}
-    out.varp[keys.varp] = weight_matrix(network.edges, read.rna.var_names)
-    return out

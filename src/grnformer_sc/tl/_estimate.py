@@ -25,7 +25,7 @@ from ..grn.links import Evidence, LinkScores, Pools
 from ..grn.region_gene import score_pairs
 from ..grn.score import CellInput, fit_cells
 from ..grn.settings import InferSettings
-from ..grn.tf_gene import TfGeneLinks, tf_gene_links
+from ..grn.tf_gene import TfScores, tf_gene_links
 from ._infer import pooled
 from ._read import Read, gather
 from ._settings import settings_of
@@ -172,7 +172,8 @@ def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
     every = max(1, pools.genes.size // JOINED_GENES)
     genes = np.arange(0, pools.genes.size, every)
     score = rng.random((pools.tfs.size, genes.size), dtype=np.float32)
-    tf_gene = TfGeneLinks(score, score, score, rng.normal(0, USUAL_RHO, score.shape).astype(np.float32), score)
+    rho = rng.normal(0, USUAL_RHO, score.shape).astype(np.float32)
+    tf_gene = TfScores(importance=score, rho=rho, vote=score)
     links = None
     if pools.pairs is not None:
         links = pools.pairs[pools.pairs["gene"] % every == 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,9 @@ import scipy.sparse as sp
 
 from .._core.rng import generator, seed_for
 from ..grn.embedding import log_normalise, pca_scores
-from ..grn.infer import Inferred, infer_edges
+from ..grn.infer import Inferred
 from ..grn.layout import edge_frequency
-from ..grn.links import Pools, Work
+from ..grn.links import Evidence, Pools, Work
 from ..grn.pooling import RowPlan, neighbour_pools, sample_cells
 from ..grn.score import CellInput
 from ._read import Read
@@ -21,8 +22,10 @@ logger = logging.getLogger(__name__)
 
 RESAMPLED = 0.9  # share of the cells of a further run
 
+Infer = Callable[[Sequence[Pools], Evidence, Work], Inferred]
 
-def infer_runs(read: Read, work: Work, n_runs: int) -> Inferred:
+
+def infer_runs(read: Read, work: Work, n_runs: int, *, infer: Infer) -> Inferred:
     """Infer the network of all cells, and the share of further runs on 90 % of the cells that find each edge again.
 
     Every run draws its own cells and seeds; the components that neighbours are found in are those of all cells.
@@ -30,14 +33,14 @@ def infer_runs(read: Read, work: Work, n_runs: int) -> Inferred:
     n_cells = read.cells.counts.shape[0]
     pooled_cells = read.plan.n_neighbours > 1
     embedding = pca_scores(read.cells.counts)[0] if pooled_cells else np.empty((n_cells, 0))
-    found = infer_edges(pools_of(read, embedding, np.ones(n_cells, dtype=bool), work.root), read.evidence, work)
+    found = infer(pools_of(read, embedding, np.ones(n_cells, dtype=bool), work.root), read.evidence, work)
     once = replace(work.settings, n_perm=0, max_fdr=1.0)
     others = []
     for number in range(1, n_runs):
         keep = np.zeros(n_cells, dtype=bool)
         keep[generator(work.root, "run", number).permutation(n_cells)[: round(RESAMPLED * n_cells)]] = True
         again = replace(work, settings=once, root=seed_for(work.root, "run", number))
-        others.append(infer_edges(pools_of(read, embedding, keep, again.root), read.evidence, again).edges)
+        others.append(infer(pools_of(read, embedding, keep, again.root), read.evidence, again).edges)
     frequency = edge_frequency(found.edges, others).astype(np.float32)
     return replace(found, edges=found.edges.assign(frequency=frequency))
 

@@ -88,14 +88,20 @@ def gather(
     motifs: Any,
     prior: Any,
     settings: InferSettings,
+    regions: bool = True,
 ) -> Read:
-    """Check counts, groups, evidence and candidate pairs, and bring them into name order."""
+    """Check counts, groups, evidence and candidate pairs, and bring them into name order.
+
+    Without `regions` the ATAC has no say but in the names of the TFs, so that all methods score the same ones.
+    """
     rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
     groups = find_group(data, rna_data, atac_data, groupby)
     batches = np.zeros(rna_data.n_obs, dtype=np.int64)
     if batch_key is not None:
         batches = _batch_codes(find_group(data, rna_data, atac_data, batch_key))
     names, evidence, dropped = read_evidence(rna_data, atac_data, tfs, motifs, prior)
+    if not regions:
+        atac_data, evidence = None, Evidence(prior=evidence.prior)
     codes = groups.cat.codes.to_numpy().astype(np.int64)
     cells, by_name, by_place = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
     evidence = Evidence(

@@ -1,6 +1,9 @@
-"""Cell-level results in their slots, shared by `build_grn` and `cell_grn`."""
+"""Networks and cell-level results in their slots, shared by the tools that make or score networks."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -8,8 +11,33 @@ import scipy.sparse as sp
 
 from .._core.keys import GrnKeys
 from .._core.results import Results
+from ..grn.layout import weight_matrix
 from ..grn.overlap import N_NEIGHBORS
-from ..grn.score import Activity, CellScores
+from ..grn.score import Activity, CellScores, modality_agreement
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def network_results(
+    scores: CellScores,
+    keys: GrnKeys,
+    rna: AnnData,
+    groups: pd.Series,
+    record: dict[str, Any],
+    *,
+    fdr: Mapping[str, float] | None = None,
+) -> Results:
+    """Collect all slots of a new network; `fdr` holds the rates of its eRegulons by name."""
+    out = cell_results(scores, keys, rna.obs_names, groups)
+    eregulons = scores.network.eregulons
+    if scores.region is not None:
+        eregulons = eregulons.assign(agreement=modality_agreement(scores))
+    if fdr:
+        eregulons = eregulons.assign(fdr=eregulons["name"].astype(str).map(fdr).astype(np.float32))
+    out.uns[keys.uns] = {**scores.network.to_uns(), "eregulons": eregulons, "params": record}
+    out.varp[keys.varp] = weight_matrix(scores.network.edges, rna.var_names)
+    return out
 
 
 def cell_results(scores: CellScores, keys: GrnKeys, cells: pd.Index, groups: pd.Series) -> Results:
