@@ -30,6 +30,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     mdata = grs.pp.harmonize_genes(mdata, to=mdata["rna"].var_names)
     grs.pp.link_regions(mdata)
     grs.tl.build_grn(mdata, groupby="cell_type")
+    mdata["rna"].obs["donor"] = [f"d{i % 4}/a" for i in range(240)]
+    mdata["rna"].obs["drug"] = ["no/drug", "drug"] * 120
+    grs.tl.rank_eregulons(mdata, "cell_type", reference="L2/3", sample_key="donor")
+    sides = {"group": "drug", "reference": "no/drug"}
+    grs.tl.differential_edges(mdata, "drug", **sides, sample_key="donor", within="cell_type", min_cells=5)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
@@ -107,6 +112,8 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.eregulons,
         grs.get.attention,
         grs.get.training,
+        lambda a: grs.get.rank_eregulons(a, group="type2"),
+        lambda a: grs.get.differential_edges(a, within="L2/3"),
         lambda a: grs.get.activity(a).X,
     ):
         assert plain(read(before)) == plain(read(after))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
 from .._core.checks import fail
@@ -146,13 +146,17 @@ def rank_table(
         for name in groups:
             own = np.array([level == name for level in labels.levels])
             other = ~own if reference == REST else np.array([level == reference for level in labels.levels])
-            (total, n), (total_other, n_other) = ((sums[:, s].sum(axis=1), cells[:, s].sum(axis=1)) for s in (own, other))
+            (total, n), (total_other, n_other) = (
+                (sums[:, s].sum(axis=1), cells[:, s].sum(axis=1)) for s in (own, other)
+            )
             sides = Sides.of(n, n_other, min_cells=min_cells, replicated=labels.replicated)
             found = compare(_mean(total, n), _mean(total_other, n_other), sides.design)
             head = {"within": within, "group": name, "reference": reference}
             contrasts.append({**head, **sides.record(found, replicated=labels.replicated)})
             if name in effects:
-                tables.append(_contrast_table(found, names, *effects[name], replicated=labels.replicated).assign(**head))
+                tables.append(
+                    _contrast_table(found, names, *effects[name], replicated=labels.replicated).assign(**head)
+                )
     return _assembled(tables), indexed(pd.DataFrame(contrasts))
 
 

@@ -19,15 +19,17 @@ FIRST = ("within", "tf", "gene", "eregulon")  # columns of the table
 
 
 @dataclass(frozen=True, slots=True)
-class Bits:
-    """What switches the links of cells: eRegulons that are on, and the cell type of the network (-1: none)."""
+class Cells:
+    """Counts and names of cells, and what switches their links: eRegulons that are on, type in the network (-1: none)."""
 
+    counts: Rows
+    names: pd.Index
     active: sp.csr_matrix
     codes: Int[np.ndarray, " cells"]
 
 
 def edge_table(
-    x: Rows, genes: pd.Index, network: Network, bits: Bits, labels: Labels, group: str, reference: str, *, min_cells: int
+    cells: Cells, genes: pd.Index, network: Network, labels: Labels, group: str, reference: str, *, min_cells: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare the strength of every TF -> gene link between two groups, a cell type at a time.
 
@@ -44,13 +46,13 @@ def edge_table(
         units = side[labels.level[rows]] * n_samples + labels.sample[rows]
         n_group, n_reference = np.bincount(units, minlength=2 * n_samples).reshape(2, n_samples)
         sides = Sides.of(n_group, n_reference, min_cells=min_cells, replicated=labels.replicated)
-        z = link_strength(collect_sums(x, rows, units, 2 * n_samples, members), members)
+        z = link_strength(collect_sums(cells.counts, cells.names, rows, units, 2 * n_samples, members), members)
         found = compare(z[:n_samples], z[n_samples:], sides.design)
         head = {"within": within, "group": group, "reference": reference}
         contrasts.append({**head, **sides.record(found, replicated=labels.replicated)})
         if not (n_group.any() and n_reference.any()):
             continue
-        on = link_shares(bits, rows, units, 2 * n_samples, members, holds)
+        on = link_shares(cells, rows, units, 2 * n_samples, members, holds)
         table = _link_table(found, network, members, genes, replicated=labels.replicated)
         tables.append(
             table.assign(
@@ -94,11 +96,11 @@ def _holds(network: Network, members: Members, genes: pd.Index) -> Bool[np.ndarr
 
 
 def link_shares(
-    bits: Bits, rows: Int[np.ndarray, " some"], units: Int[np.ndarray, " some"], n_units: int, members: Members,
+    cells: Cells, rows: Int[np.ndarray, " some"], units: Int[np.ndarray, " some"], n_units: int, members: Members,
     holds: Bool[np.ndarray, "groups links"],
 ) -> Float[np.ndarray, "units links"]:  # fmt: skip
     """Share of a unit's cells in which a link is on: its eRegulon is, and it holds in the cell's type (NaN: no cells)."""
-    active, codes = bits.active[rows], bits.codes[rows]
+    active, codes = cells.active[rows], cells.codes[rows]
     out = np.zeros((n_units, members.gene.size))
     for group in range(holds.shape[0]):
         inside = np.flatnonzero(codes == group)

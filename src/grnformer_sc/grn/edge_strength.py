@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from .._core.checks import need_nonempty_rows
 from .._core.rows import Rows
 from .._core.settings import settings
 from ._kernels.edge_sums import add_edge_sums
@@ -48,9 +50,14 @@ class Sums:
 
 
 def collect_sums(
-    x: Rows, rows: Int[np.ndarray, " some"], units: Int[np.ndarray, " some"], n_units: int, members: Members
+    x: Rows,
+    names: pd.Index,
+    rows: Int[np.ndarray, " some"],
+    units: Int[np.ndarray, " some"],
+    n_units: int,
+    members: Members,
 ) -> Sums:
-    """Read the cells `rows` (ascending) in blocks and add them to their units."""
+    """Read the cells `rows` (ascending) in blocks and add them to their units; a cell without counts is an error."""
     targets, place = np.unique(members.gene, return_inverse=True)
     target = np.full(members.n_genes, -1, np.int64)
     target[targets] = np.arange(targets.size)
@@ -64,7 +71,8 @@ def collect_sums(
         block = slice(first, first + settings.chunk_cells)
         part = x.take(rows[block])
         total = np.asarray(part.sum(axis=1), dtype=np.float64).ravel()
-        depth = np.log(np.maximum(total, 1))
+        need_nonempty_rows(total, names[rows[block]], what="RNA")
+        depth = np.log(total)
         np.add.at(out.cells, units[block], np.column_stack([np.ones(depth.size), depth, depth**2]))
         add_edge_sums(
             part.data, log_normalise(part, size=total).data.astype(np.float64), part.indices, part.indptr,
@@ -92,7 +100,9 @@ def link_strength(sums: Sums, members: Members) -> Float[np.ndarray, "units link
         slope = 1 / dd[unit] if dd[unit] > ROUNDING else 0.0
         xx, aa = square_x - x**2 - xd**2 * slope, square_a - a**2 - ad**2 * slope
         xa = edge[:, 0] - x * a - xd * ad * slope
-        known = (sums.genes[unit][place, 0] >= FEWEST_DETECTED) & (xx > ROUNDING * square_x) & (aa > ROUNDING * square_a)
+        known = (
+            (sums.genes[unit][place, 0] >= FEWEST_DETECTED) & (xx > ROUNDING * square_x) & (aa > ROUNDING * square_a)
+        )
         rho = np.divide(xa, np.sqrt(np.where(known, xx * aa, 1.0)), out=np.full(xa.size, np.nan), where=known)
         out[unit] = np.arctanh(np.clip(rho, -STRONGEST_RHO, STRONGEST_RHO))
     return out

@@ -74,7 +74,7 @@ def rank_eregulons(
     >>> mdata["rna"].obs["donor"] = [f"donor{i % 4}" for i in range(200)]
     >>> grs.tl.rank_eregulons(mdata, "cell_type", reference="type1", sample_key="donor")
     >>> grs.pl.rank_eregulons(mdata).get_title(loc="left")
-    'type2 − type1'
+    'type2 - type1'
     """
     if n_top < 1:
         raise fail(ValueError, "n_top must be at least 1.", f"{n_top!r}.", "name how many eRegulons to show.")
@@ -87,7 +87,7 @@ def rank_eregulons(
     _draw(ax, shown, max_fdr)
     first = table.iloc[0]
     place = f", {first['within']}" if first["within"] else ""
-    ax.set_title(f"{first['group']} − {first['reference']}{place}", fontsize=NORMAL, loc="left")  # noqa: RUF001
+    ax.set_title(f"{first['group']} - {first['reference']}{place}", fontsize=NORMAL, loc="left")
     shown_note(ax, len(shown), len(table), "eRegulons")
     return ax
 
@@ -96,7 +96,10 @@ def _need_one(values: pd.Series, column: str) -> None:
     names = values.unique()
     if len(names) > 1:
         raise fail(
-            KeyError, "one contrast is drawn at a time.", f"{column} {listing(names)}.", f"name one with {column}='...'."
+            KeyError,
+            "one contrast is drawn at a time.",
+            f"{column} {listing(names)}.",
+            f"name one with {column}='...'.",
         )
 
 
@@ -109,7 +112,13 @@ def _draw(ax: Axes, shown: pd.DataFrame, max_fdr: float) -> None:
     ax.axvline(0, color="0.7", linewidth=0.8, zorder=1)
     ax.hlines(y, shown["ci_low"], shown["ci_high"], colors=line.tolist(), linewidth=1.2, zorder=2)
     ax.scatter(
-        difference, y, s=22, c=np.where(passes, colour, "white").tolist(), edgecolors=line.tolist(), linewidths=1, zorder=3
+        difference,
+        y,
+        s=22,
+        c=np.where(passes, colour, "white").tolist(),
+        edgecolors=line.tolist(),
+        linewidths=1,
+        zorder=3,
     )
     name_ticks(ax, y=shown["eregulon"].tolist())
     ax.set_ylim(-0.7, len(shown) - 0.3)

@@ -86,7 +86,10 @@ def chosen_levels(labels: Labels, groupby: str, groups: Sequence[str] | None, re
         )  # fmt: skip
     if reference in chosen:
         raise fail(
-            ValueError, "a group cannot be its own reference.", f"{reference!r} in both.", "leave it out of one of them."
+            ValueError,
+            "a group cannot be its own reference.",
+            f"{reference!r} in both.",
+            "leave it out of one of them.",
         )
     return list(dict.fromkeys(chosen))
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, need_key
-from .._core.inputs import copy_of, open_rows, resolve
+from .._core.inputs import copy_of, open_rows, resolve, table_of
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.results import Results
 from ..grn.contrasts import REST
-from ..grn.edge_contrasts import Bits, edge_table
+from ..grn.edge_contrasts import Cells, edge_table
 from ..grn.network import Network
 from ._contrasts import chosen_levels, log_contrasts, read_labels
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
@@ -115,24 +118,26 @@ def differential_edges(
     keys = GrnKeys(key)
     data = copy_of(data) if copy else data
     adata, atac_data = resolve(data, rna, atac)
-    network, bits = _read_network(adata, keys)
+    network = _read_network(adata, keys)
     labels = read_labels(
         data, adata, atac_data, groupby=groupby, sample_key=sample_key, within=within, min_cells=min_cells
     )
     _need_named(group, reference)
     chosen_levels(labels, groupby, [group], reference)
-    x = open_rows(adata, layer, what="RNA counts")
     _need_genes(adata.var_names, network)
+    cells = _read_cells(adata, layer, network, keys)
     with step(logger, "differential_edges") as facts:
         table, contrasts = edge_table(
-            x, adata.var_names, network, bits, labels, str(group), str(reference), min_cells=min_cells
+            cells, adata.var_names, network, labels, str(group), str(reference), min_cells=min_cells
         )
         tested = table["p"].notna()
         facts.append(f"{tested.sum()} of {len(table)} links tested, {group} against {reference}")
         facts.append(f"{int((table['fdr'] <= SHOWN_FDR).sum())} differences with fdr <= {SHOWN_FDR}")
     log_contrasts("differential_edges", contrasts)
     if within is None and len(network.group_names) > 1:
-        logger.warning("differential_edges: within=None mixes cell types; a change of their shares can look like rewiring")
+        logger.warning(
+            "differential_edges: within=None mixes cell types; a change of their shares can look like rewiring"
+        )
     params = {
         "groupby": groupby, "group": group, "reference": reference, "sample_key": sample_key, "within": within,
         "min_cells": min_cells,
@@ -146,14 +151,21 @@ def differential_edges(
     return data if copy else None
 
 
-def _read_network(adata: Any, keys: GrnKeys) -> tuple[Network, Bits]:
-    fix = "run grs.tl.build_grn(mdata, groupby=...) first."
-    need_key(adata.uns, keys.uns, where="adata.uns", fix=fix)
-    network = Network.from_uns(adata.uns[keys.uns])
-    need_key(adata.obsm, keys.active, where="adata.obsm", fix="run grs.tl.cell_grn to give the cells their bits.")
-    need_key(adata.obs, keys.group, where="adata.obs", fix="run grs.tl.cell_grn to give the cells their bits.")
-    codes = pd.Index(network.group_names).get_indexer(adata.obs[keys.group].astype(str))
-    return network, Bits(sp.csr_matrix(adata.obsm[keys.active]), codes.astype(np.int64))
+def _read_network(adata: AnnData, keys: GrnKeys) -> Network:
+    need_key(adata.uns, keys.uns, where="adata.uns", fix="run grs.tl.build_grn(mdata, groupby=...) first.")
+    for slot, key in (("obsm", keys.active), ("obs", keys.group)):
+        need_key(
+            getattr(adata, slot), key, where=f"adata.{slot}", fix="run grs.tl.cell_grn to give the cells their bits."
+        )
+    return Network.from_uns(adata.uns[keys.uns])
+
+
+def _read_cells(adata: AnnData, layer: str | None, network: Network, keys: GrnKeys) -> Cells:
+    codes = pd.Index(network.group_names).get_indexer(table_of(adata.obs)[keys.group].astype(str))
+    return Cells(
+        open_rows(adata, layer, what="RNA counts"), adata.obs_names, sp.csr_matrix(adata.obsm[keys.active]),
+        codes.astype(np.int64),
+    )  # fmt: skip
 
 
 def _need_named(group: str, reference: str) -> None:

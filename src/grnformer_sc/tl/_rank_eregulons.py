@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-
 from .._core.checks import need_key, need_one_of
 from .._core.inputs import copy_of, resolve
 from .._core.keys import GrnKeys
@@ -114,9 +113,7 @@ def rank_eregulons(
     """
     need_one_of(kind, ("gene", "region"), name="kind")
     keys = GrnKeys(key)
-    slot, result = (
-        (keys.auc, keys.rank_eregulons) if kind == "gene" else (keys.auc_region, keys.rank_eregulons_region)
-    )
+    slot, result = (keys.auc, keys.rank_eregulons) if kind == "gene" else (keys.auc_region, keys.rank_eregulons_region)
     data = copy_of(data) if copy else data
     adata, atac_data = resolve(data, rna, atac)
     need_key(adata.obsm, slot, where="adata.obsm", fix="run grs.tl.build_grn (with ATAC for kind='region').")
@@ -126,9 +123,7 @@ def rank_eregulons(
     chosen = chosen_levels(labels, groupby, groups, reference)
     auc = adata.obsm[slot]
     with step(logger, "rank_eregulons") as facts:
-        table, contrasts = rank_table(
-            auc.to_numpy(), list(auc.columns), labels, chosen, reference, min_cells=min_cells
-        )
+        table, contrasts = rank_table(auc.to_numpy(), list(auc.columns), labels, chosen, reference, min_cells=min_cells)
         tested = contrasts["design"].ne("none")
         facts.append(f"{auc.shape[1]} eRegulons, {tested.sum()} of {len(contrasts)} contrasts tested")
         facts.append(f"{int((table['fdr'] <= SHOWN_FDR).sum())} differences with fdr <= {SHOWN_FDR}")

@@ -5,10 +5,25 @@ import numpy as np
 
 from .aucell import SMALL, _gains, _mean_gain
 
+EXPECTED = True  # genes of equal value share their mean gain
+
 
 @nb.njit(cache=True, nogil=True)
 def add_edge_sums(
-    counts, values, indices, indptr, n_genes, target, start, regulon, cutoff, depth, unit, gene_sums, regulon_sums, edge_sums
+    counts,
+    values,
+    indices,
+    indptr,
+    n_genes,
+    target,
+    start,
+    regulon,
+    cutoff,
+    depth,
+    unit,
+    gene_sums,
+    regulon_sums,
+    edge_sums,
 ):
     """Add the cells of a block to the sums of their units.
 
@@ -35,7 +50,7 @@ def add_edge_sums(
     area = np.empty(n_regulons, np.float64)
     for i in range(indptr.size - 1):
         first, last, s, d = indptr[i], indptr[i + 1], unit[i], depth[i]
-        _gains(counts[first:last], cutoff, True, count, keys, bucket_count, of_value, gain)
+        _gains(counts[first:last], cutoff, EXPECTED, count, keys, bucket_count, of_value, gain)
         at_zero = _mean_gain(last - first, n_genes, cutoff) / cutoff
         for r in range(n_regulons):
             area[r] = at_zero * size[r]
