@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control, kstest, ttest_1samp, ttest_ind
 from scipy.stats import t as student
 
 from grnformer_sc.grn.moderated import (
+    NO_PRIOR,
     Design,
     Prior,
     choose_design,
@@ -21,8 +22,6 @@ from grnformer_sc.grn.moderated import (
     moderated_t,
     trigamma_inverse,
 )
-
-NO_PRIOR = Prior(0.0, 0.0)
 
 
 def variances(rng, d0, s0, df, n):
@@ -83,6 +82,12 @@ def test_the_prior_is_recovered(d0):
     found = fit_prior(variances(np.random.default_rng(3), d0, 0.5, 4.0, 20_000), np.full(20_000, 4.0))
     assert np.sqrt(found.variance) == pytest.approx(0.5, rel=0.03)
     assert found.df == pytest.approx(d0, rel=0.1) if np.isfinite(d0) else found.df > 100
+
+
+def test_moderation_can_be_left_out():
+    values, ours = np.random.default_rng(7).normal(size=(6, 50)), np.arange(6) < 3
+    found = compare(values, values, Design("independent", ours, ~ours), moderate=False).test
+    np.testing.assert_allclose(found.p, ttest_ind(values[:3], values[3:]).pvalue)
 
 
 def test_p_values_are_uniform_where_nothing_differs_and_power_is_gained():

@@ -128,6 +128,7 @@ def rank_table(
     reference: str,
     *,
     min_cells: int,
+    moderate: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare groups with the reference, a cell type at a time: table of eRegulons, and table of contrasts.
 
@@ -150,7 +151,7 @@ def rank_table(
                 (sums[:, s].sum(axis=1), cells[:, s].sum(axis=1)) for s in (own, other)
             )
             sides = Sides.of(n, n_other, min_cells=min_cells, replicated=labels.replicated)
-            found = compare(_mean(total, n), _mean(total_other, n_other), sides.design)
+            found = compare(_mean(total, n), _mean(total_other, n_other), sides.design, moderate=moderate)
             head = {"within": within, "group": name, "reference": reference}
             contrasts.append({**head, **sides.record(found, replicated=labels.replicated)})
             if name in effects:

@@ -29,7 +29,15 @@ class Cells:
 
 
 def edge_table(
-    cells: Cells, genes: pd.Index, network: Network, labels: Labels, group: str, reference: str, *, min_cells: int
+    cells: Cells,
+    genes: pd.Index,
+    network: Network,
+    labels: Labels,
+    group: str,
+    reference: str,
+    *,
+    min_cells: int,
+    moderate: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare the strength of every TF -> gene link between two groups, a cell type at a time.
 
@@ -47,7 +55,7 @@ def edge_table(
         n_group, n_reference = np.bincount(units, minlength=2 * n_samples).reshape(2, n_samples)
         sides = Sides.of(n_group, n_reference, min_cells=min_cells, replicated=labels.replicated)
         z = link_strength(collect_sums(cells.counts, cells.names, rows, units, 2 * n_samples, members), members)
-        found = compare(z[:n_samples], z[n_samples:], sides.design)
+        found = compare(z[:n_samples], z[n_samples:], sides.design, moderate=moderate)
         head = {"within": within, "group": group, "reference": reference}
         contrasts.append({**head, **sides.record(found, replicated=labels.replicated)})
         if not (n_group.any() and n_reference.any()):

@@ -87,11 +87,11 @@ def link_strength(sums: Sums, members: Members) -> Float[np.ndarray, "units link
     NaN where fewer than five cells have the target, or target or regulon do not vary.
     """
     place = np.unique(members.gene, return_inverse=True)[1]
-    n = np.maximum(sums.cells[:, :1], 1)
-    d = sums.cells[:, 1:2] / n
-    dd = sums.cells[:, 2:] / n - d**2
-    out = np.empty(sums.edges.shape[:2])
-    for unit in range(out.shape[0]):  # a unit at a time: sums of links are the largest arrays
+    n = np.maximum(sums.cells[:, 0], 1)
+    d, dd = sums.cells[:, 1] / n, sums.cells[:, 2] / n
+    dd -= d**2
+    out = np.empty((n.size, members.gene.size))
+    for unit in range(n.size):  # a unit at a time: sums of links are the largest arrays
         gene, regulon, edge = sums.genes[unit] / n[unit], sums.regulons[unit] / n[unit], sums.edges[unit] / n[unit]
         g, r = gene[place], regulon[members.regulon]
         x, a = g[:, 1], r[:, 0] - g[:, 4]

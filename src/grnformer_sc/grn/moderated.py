@@ -29,6 +29,9 @@ class Prior:
     variance: float
 
 
+NO_PRIOR = Prior(0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Tested:
     """Moderated t of every row, NaN where there is none."""
@@ -91,7 +94,7 @@ def fit_prior(variance: Float[np.ndarray, " rows"], df: Float[np.ndarray, " rows
     """
     use = (variance > 0) & (df > 0)
     if use.sum() < FEWEST_ROWS:
-        return Prior(0.0, 0.0)
+        return NO_PRIOR
     half = df[use] / 2
     e = np.log(variance[use]) - digamma(half) + np.log(half)
     spread = float(e.var(ddof=1) - polygamma(1, half).mean())
@@ -156,9 +159,16 @@ def choose_design(in_group: Bool[np.ndarray, " samples"], in_reference: Bool[np.
 
 
 def compare(
-    group: Float[np.ndarray, "samples rows"], reference: Float[np.ndarray, "samples rows"], design: Design
+    group: Float[np.ndarray, "samples rows"],
+    reference: Float[np.ndarray, "samples rows"],
+    design: Design,
+    *,
+    moderate: bool = True,
 ) -> Compared:
-    """Compare two sides of many rows between samples; values that are NaN are missing, row by row."""
+    """Compare two sides of many rows between samples; values that are NaN are missing, row by row.
+
+    With `moderate=False` every row keeps its own variance: the ordinary t.
+    """
     ours = np.where(design.group[:, None], group, np.nan)
     theirs = np.where(design.reference[:, None], reference, np.nan)
     if design.kind == "paired":
@@ -172,7 +182,8 @@ def compare(
         enough = (np.minimum(n_ours, n_theirs) >= FEWEST_SAMPLES) & (design.kind == "independent")
         df = np.where(enough, n_ours + n_theirs - 2, 0)
         unscaled = 1 / np.maximum(n_ours, 1) + 1 / np.maximum(n_theirs, 1)
-    test = moderated_t(mean_ours - mean_theirs, squares / np.maximum(df, 1), unscaled, df)
+    prior = None if moderate else NO_PRIOR
+    test = moderated_t(mean_ours - mean_theirs, squares / np.maximum(df, 1), unscaled, df, prior=prior)
     return Compared(mean_ours, mean_theirs, n_ours, n_theirs, test)
 
 

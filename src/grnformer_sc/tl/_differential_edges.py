@@ -38,6 +38,7 @@ def differential_edges(
     within: str | None = None,
     layer: str | None = None,
     min_cells: int = 30,
+    moderate: bool = True,
     key: str = "grn",
     key_added: str | None = None,
     rna: str = "rna",
@@ -70,6 +71,8 @@ def differential_edges(
         Layer of the RNA with raw counts; `None` is `.X`.
     min_cells
         Cells that a sample needs on a side to count there.
+    moderate
+        Draw variances towards their prior; `False` is the ordinary t, which needs more samples.
     key
         Base name of the network.
     key_added
@@ -128,7 +131,7 @@ def differential_edges(
     cells = _read_cells(adata, layer, network, keys)
     with step(logger, "differential_edges") as facts:
         table, contrasts = edge_table(
-            cells, adata.var_names, network, labels, str(group), str(reference), min_cells=min_cells
+            cells, adata.var_names, network, labels, str(group), str(reference), min_cells=min_cells, moderate=moderate
         )
         tested = table["p"].notna()
         facts.append(f"{tested.sum()} of {len(table)} links tested, {group} against {reference}")
@@ -140,7 +143,7 @@ def differential_edges(
         )
     params = {
         "groupby": groupby, "group": group, "reference": reference, "sample_key": sample_key, "within": within,
-        "min_cells": min_cells,
+        "min_cells": min_cells, "moderate": moderate,
     }  # fmt: skip
     record = recipe(
         "differential_edges", params, inputs={"rna": layer or "X", "network": keys.uns},

@@ -30,6 +30,7 @@ def rank_eregulons(
     within: str | None = None,
     kind: Literal["gene", "region"] = "gene",
     min_cells: int = 10,
+    moderate: bool = True,
     key: str = "grn",
     key_added: str | None = None,
     rna: str = "rna",
@@ -63,6 +64,8 @@ def rank_eregulons(
         may be of another sample.
     min_cells
         Cells that a sample needs on a side to count there.
+    moderate
+        Draw variances towards their prior; `False` is the ordinary t, which needs more samples.
     key
         Base name of the network.
     key_added
@@ -130,7 +133,7 @@ def rank_eregulons(
     log_contrasts("rank_eregulons", contrasts)
     params = {
         "groupby": groupby, "reference": reference, "groups": chosen, "sample_key": sample_key, "within": within,
-        "kind": kind, "min_cells": min_cells,
+        "kind": kind, "min_cells": min_cells, "moderate": moderate,
     }  # fmt: skip
     record = recipe(
         "rank_eregulons", params, inputs={"activity": slot},
