@@ -101,6 +101,9 @@ def bench_thp1(record: Callable[..., None]) -> None:
             grs.tl.differential_edges(cells, "perturbation", group=gene, **pair)
             found = {"eregulons": grs.get.rank_eregulons(cells), "links": grs.get.differential_edges(cells)}
             counts = {name: int((table["fdr"] <= LEVEL).sum()) for name, table in found.items()}
-            record(
-                "THP-1 knock-outs", gene, **counts, of_eregulons=len(found["eregulons"]), of_links=len(found["links"])
-            )
+            links = found["links"][found["links"]["fdr"] <= LEVEL]
+            strength = {
+                f"median_z_{side}": float(links[f"strength_{side}"].median()) for side in ("group", "reference")
+            }
+            sizes = {f"of_{name}": len(table) for name, table in found.items()}
+            record("THP-1 knock-outs", gene, **counts, **sizes, **strength)
