@@ -33,6 +33,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.build_grn(mdata, method="ridge", groupby="cell_type")
     grs.tl.consensus_grn(mdata)
     grs.tl.compare_grns(mdata, truth=mdata["rna"].uns["truth"], n_nulls=1)
+    mdata["rna"].obs["donor"] = [f"d{i % 4}/a" for i in range(240)]
+    mdata["rna"].obs["drug"] = ["no/drug", "drug"] * 120
+    grs.tl.rank_eregulons(mdata, "cell_type", reference="L2/3", sample_key="donor")
+    sides = {"group": "drug", "reference": "no/drug"}
+    grs.tl.differential_edges(mdata, "drug", **sides, sample_key="donor", within="cell_type", min_cells=5)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
@@ -111,6 +116,8 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.attention,
         grs.get.training,
         grs.get.comparison,
+        lambda a: grs.get.rank_eregulons(a, group="type2"),
+        lambda a: grs.get.differential_edges(a, within="L2/3"),
         lambda a: grs.get.activity(a).X,
     ):
         assert plain(read(before)) == plain(read(after))

@@ -60,6 +60,18 @@ class GrnKeys:
     def cells(self) -> str:
         return f"{self.base}_cells"
 
+    @property
+    def rank_eregulons(self) -> str:
+        return f"{self.base}_rank_eregulons"
+
+    @property
+    def rank_eregulons_region(self) -> str:
+        return f"{self.base}_rank_eregulons_region"
+
+    @property
+    def differential_edges(self) -> str:
+        return f"{self.base}_differential_edges"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelKeys:

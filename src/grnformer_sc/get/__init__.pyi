@@ -5,6 +5,7 @@ from ._attention import training as training
 from ._cells import activity as activity
 from ._cells import cell_graph as cell_graph
 from ._comparison import comparison as comparison
+from ._differential_edges import differential_edges as differential_edges
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups
@@ -12,4 +13,5 @@ from ._methods import methods as methods
 from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
+from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._write_network import write_network as write_network

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.checks import need_key
+import numpy as np
+import pandas as pd
+
+from .._core.checks import fail, listing, need_key
 from .._core.inputs import resolve
 from ..grn.network import Network
 
@@ -31,3 +35,19 @@ def stored(data: Any, key: str, *, made_by: str, rna: str = "rna") -> dict[str, 
 def network_of(data: Any, key: str, rna: str = "rna") -> Network:
     """The stored network."""
     return Network.from_uns(stored(data, key, made_by="grs.tl.build_grn(mdata, groupby=...)", rna=rna))
+
+
+def chosen_rows(table: pd.DataFrame, named: Mapping[str, str | None], max_fdr: float | None) -> pd.DataFrame:
+    """Rows of a result that have the named values (`None`: any) and at most this false discovery rate; a copy."""
+    keep = np.ones(len(table), dtype=bool)
+    for column, value in named.items():
+        values = table[column].astype(str)
+        if value is not None and value not in set(values):
+            raise fail(
+                KeyError, f"{column}={value!r} is not in the result.", f"{listing(values.unique(), 30)}.",
+                "choose one of them.",
+            )  # fmt: skip
+        keep &= True if value is None else (values == value).to_numpy()
+    if max_fdr is not None:
+        keep &= (table["fdr"] <= max_fdr).to_numpy()
+    return table[keep].copy()
