@@ -116,6 +116,11 @@ def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, sp.csr_matr
             TypeError, "motifs is a regions x TFs DataFrame or AnnData.", f"{type(motifs).__name__}.",
             "put hit scores into a DataFrame with regions as rows and TFs as columns.",
         )  # fmt: skip
+    if not np.isfinite(matrix.data).all():
+        raise fail(
+            ValueError, "motif scores must be finite numbers.", f"{int((~np.isfinite(matrix.data)).sum())} others.",
+            "write 0 where there is no hit.",
+        )  # fmt: skip
     place = pd.Index(regions.astype(str)).get_indexer(atac.var_names)
     share = (place >= 0).mean()
     if share < FEWEST_REGIONS:
