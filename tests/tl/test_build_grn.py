@@ -125,6 +125,28 @@ class TestSameBits:
         assert_same_network(toy["rna"], built["rna"])
 
 
+class TestInput:
+    """What is in the object and what is not."""
+
+    def test_marks_of_variable_genes_leave_out_nothing(self, toy, built):
+        """No TF and no target is lost where `highly_variable` is set; take the genes out to leave them out."""
+        rna = toy["rna"]
+        rna.var["highly_variable"] = np.arange(rna.n_vars) % 5 == 0
+        grs.tl.build_grn(toy, groupby="cell_type")
+        assert_same_network(rna, built["rna"])
+
+    def test_networks_of_types_differ_as_the_types_do(self, toy):
+        """One type under two labels has nearly one network, another type has another one."""
+        rna = toy["rna"]
+        labels = rna.obs["cell_type"].astype(str).to_numpy()
+        of_first = np.flatnonzero(labels == "type1")
+        labels[np.random.default_rng(0).permutation(of_first)[::2]] = "type1 again"
+        rna.obs["label"] = labels
+        grs.tl.build_grn(toy, groupby="label")
+        first, again, other = (set(grs.get.grn(rna, group=name).index) for name in ("type1", "type1 again", "type2"))
+        assert len(first & again) / len(first | again) > 2 * len(first & other) / len(first | other)
+
+
 class TestEvidence:
     """Motifs, prior, neither; with and without ATAC."""
 
