@@ -34,13 +34,13 @@ def read(name: str) -> pd.DataFrame:
     return pd.read_csv(BENCHMARKS / "results" / f"{name}.csv")
 
 
-def shown(value: Any) -> str:
-    """Three digits of a number, all of what stands before the point; nothing where there is no value."""
+def shown(value: Any, digits: int = 3) -> str:
+    """Some digits of a number, all of what stands before the point; nothing where there is no value."""
     if not isinstance(value, (int, float)):
         return str(value)
     if pd.isna(value):
         return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.{digits}g}"
 
 
 def bars(path: Path) -> Iterator[str]:
@@ -107,7 +107,7 @@ class Results(Directive):
     required_arguments = 1
     option_spec = {  # noqa: RUF012  (as docutils has it)
         "only": directives.unchanged, "columns": directives.unchanged, "across": directives.unchanged,
-        "value": directives.unchanged, "rows": directives.unchanged,
+        "value": directives.unchanged, "rows": directives.unchanged, "digits": directives.positive_int,
     }  # fmt: skip
 
     def run(self) -> list[nodes.Node]:
@@ -127,10 +127,10 @@ class Results(Directive):
             kept = table.drop(columns=[name for name in STAMP if name in table]).dropna(axis=1, how="all")
             wanted = self.options.get("columns")
             table = kept if wanted is None else kept[["what", "who", *(name.strip() for name in wanted.split(","))]]
-        return [_table(table)]
+        return [_table(table, self.options.get("digits", 3))]
 
 
-def _table(table: pd.DataFrame) -> nodes.table:
+def _table(table: pd.DataFrame, digits: int = 3) -> nodes.table:
     first, repeated = table.columns[0], table[table.columns[0]].duplicated().any()
     columns = list(table.columns[1:] if repeated else table.columns)
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in columns), cols=len(columns))
@@ -142,7 +142,7 @@ def _table(table: pd.DataFrame) -> nodes.table:
             entry = nodes.entry("", nodes.paragraph("", "", nodes.strong("", str(value))), morecols=len(columns) - 1)
             body += nodes.row("", entry)
         for row in rows[columns].itertuples(index=False):
-            body += _row([shown(cell) for cell in row])
+            body += _row([shown(cell, digits) for cell in row])
     group += body
     return nodes.table("", group, classes=["colwidths-auto"])
 
