@@ -6,12 +6,14 @@ import importlib.metadata
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from sphinx.ext.napoleon import NumpyDocstring
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # Agg would leave the notebooks without figures
 
 project = "grnformer_sc"
@@ -26,6 +28,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
+    "results",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "README.md"]
 templates_path = ["_templates"]

@@ -67,6 +67,7 @@ def test_barcodes_that_differ_by_suffix_are_named_and_mended_on_request() -> Non
     ("data", "error", "text"),
     [
         (1, TypeError, "MuData, an AnnData or a pair"),
+        (pd.DataFrame({"g": [1]}), TypeError, "MuData, an AnnData or a pair.*DataFrame"),
         ((part(BARCODES), 3), TypeError, r"two AnnData.*AnnData.*int"),
         ((part(BARCODES), part(BARCODES[:2])), ValueError, "3 RNA and 2 ATAC cells, 2 shared"),
         (part(["a", "a"]), ValueError, "unique"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grnformer_sc._core.keys import GrnKeys, ModelKeys
-from grnformer_sc._core.tables import EDGE_COLUMNS, EVIDENCE, edge_table, eregulon_name
+from grnformer_sc._core.tables import EDGE_COLUMNS, EVIDENCE, by_upper, edge_table, eregulon_name, places_by_upper
 
 LINK = st.tuples(
     st.sampled_from("ABC"), st.sampled_from(["r1", "r2", ""]), st.sampled_from("xyz"), st.floats(0, 1, width=32)
@@ -50,6 +50,14 @@ def test_an_unknown_column_is_an_error() -> None:
 )  # fmt: skip
 def test_eregulon_names_are_safe_in_every_format(arguments: tuple[str, int, int], name: str) -> None:
     assert eregulon_name(*arguments) == name
+
+
+@given(names=st.lists(st.text("aBß", max_size=2), max_size=8), values=st.lists(st.text("AbSs", max_size=2), max_size=8))
+def test_letter_case_is_set_aside_and_the_first_name_wins(names: list[str], values: list[str]) -> None:
+    upper = [name.upper() for name in names]
+    expected = [upper.index(value.upper()) if value.upper() in upper else -1 for value in values]
+    assert places_by_upper(names, values).tolist() == expected
+    assert by_upper(names) == {key: names[upper.index(key)] for key in upper}
 
 
 def test_no_two_slots_share_a_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 
 import mudata
 import numpy as np
@@ -79,6 +80,17 @@ def test_threads_and_gene_order_change_nothing(data):
     np.testing.assert_array_equal(whole[:60], aucell(sp.csr_matrix(x), sp.csr_matrix(members), n_jobs=1))
     shuffled = aucell(sp.csr_matrix(x[:, order]), sp.csr_matrix(members[:, order]))
     np.testing.assert_allclose(shuffled, whole[:60], atol=1e-7)
+
+
+def test_no_dense_table_of_cells_and_genes_is_made():
+    x = sp.random(4000, 5000, density=0.01, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    members = sp.csr_matrix(np.ones((20, 1)) @ (np.arange(5000) < 50)[None, :].astype(float))
+    aucell(x[:10], members)
+    tracemalloc.start()
+    aucell(x, members, n_jobs=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * x.shape[0] * x.shape[1] / 10
 
 
 def test_an_empty_set_scores_zero(data):

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from grnformer_sc._core.tables import edge_table
 from grnformer_sc.grn.eregulons import Modules
-from grnformer_sc.grn.layout import edge_frequency, triplet_rank, triplet_scores
+from grnformer_sc.grn.layout import edge_frequency, rows_of, triplet_rank, triplet_scores
 from grnformer_sc.grn.links import Evidence, LinkScores
 from grnformer_sc.grn.tf_gene import TfGeneLinks
 
@@ -95,3 +95,17 @@ def test_frequency_counts_the_networks_that_hold_a_link():
     others = [edges([("a", "x"), ("b", "y")]), edges([("b", "y"), ("c", "x")])]
     np.testing.assert_array_equal(edge_frequency(first, others), [0.5, 0, 1])
     assert np.isnan(edge_frequency(first, [])).all()
+
+
+@given(
+    known=st.sets(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=20),
+    asked=st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 5)), max_size=20),
+)
+def test_the_row_of_a_triplet_is_where_its_pair_stands(known, asked):
+    """Against a dictionary of the sorted pairs; no region, or no such pair, is -1."""
+    links = pd.DataFrame(sorted(known), columns=["gene", "region"], dtype=np.int64)
+    gene, region = np.array(asked, dtype=np.int64).reshape(-1, 2).T
+    one = np.ones(gene.size, dtype=np.int64)
+    at = {pair: row for row, pair in enumerate(sorted(known))}
+    found = rows_of(Modules(one, region, gene, one, one, one), links, n_regions=6)
+    assert found.tolist() == [at.get(pair, -1) for pair in asked]

@@ -168,3 +168,27 @@ def test_errors_of_knockouts():
         grs.metrics.knockout_shift(links.assign(tf="Z"), **data)
     with pytest.raises(ValueError, match="one row per label"):
         grs.metrics.knockout_activity(links, **(data | {"knockout": data["knockout"][:10]}))
+
+
+def test_screens_need_no_form_of_their_own(tmp_path, monkeypatch):
+    """Labels of any kind, double knock-outs, genes that were not measured, few cells, any order: nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    links, data = screen()
+    label = data["knockout"].astype(object)
+    label[650:] = [f"B+{i % 3}" for i in range(50)]  # other knock-outs, some of several genes
+    label[640:643] = "Zfp1"  # no measured gene, three cells
+    label[643] = "g0"  # a gene without links
+    expected = grs.metrics.knockout_shift(links, **(data | {"knockout": label}))
+    assert expected.index.tolist() == ["A", "B"]
+    assert expected["n_cells"].tolist() == [150, (label == "B").sum()]
+    for kind in (list, pd.Series, lambda x: pd.Series(pd.Categorical(x)), lambda x: np.asarray(x, dtype=str)):
+        pd.testing.assert_frame_equal(grs.metrics.knockout_shift(links, **(data | {"knockout": kind(label)})), expected)
+    order = np.random.default_rng(0).permutation(300)
+    other = {"expression": data["expression"].toarray()[:, order], "genes": data["genes"][order], "knockout": label}
+    pd.testing.assert_frame_equal(
+        grs.metrics.knockout_shift(links, **other)[["place", "shift"]], expected[["place", "shift"]]
+    )
+    named = np.where(label == "control", "non-targeting", label)
+    again = grs.metrics.knockout_shift(links, **(data | {"knockout": named}), control="non-targeting")
+    pd.testing.assert_frame_equal(again, expected)
+    assert list(tmp_path.iterdir()) == []

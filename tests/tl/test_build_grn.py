@@ -125,6 +125,28 @@ class TestSameBits:
         assert_same_network(toy["rna"], built["rna"])
 
 
+class TestInput:
+    """What is in the object and what is not."""
+
+    def test_marks_of_variable_genes_leave_out_nothing(self, toy, built):
+        """No TF and no target is lost where `highly_variable` is set; take the genes out to leave them out."""
+        rna = toy["rna"]
+        rna.var["highly_variable"] = np.arange(rna.n_vars) % 5 == 0
+        grs.tl.build_grn(toy, groupby="cell_type")
+        assert_same_network(rna, built["rna"])
+
+    def test_networks_of_types_differ_as_the_types_do(self, toy):
+        """One type under two labels has nearly one network, another type has another one."""
+        rna = toy["rna"]
+        labels = rna.obs["cell_type"].astype(str).to_numpy()
+        of_first = np.flatnonzero(labels == "type1")
+        labels[np.random.default_rng(0).permutation(of_first)[::2]] = "type1 again"
+        rna.obs["label"] = labels
+        grs.tl.build_grn(toy, groupby="label")
+        first, again, other = (set(grs.get.grn(rna, group=name).index) for name in ("type1", "type1 again", "type2"))
+        assert len(first & again) / len(first | again) > 2 * len(first & other) / len(first | other)
+
+
 class TestEvidence:
     """Motifs, prior, neither; with and without ATAC."""
 
@@ -274,13 +296,60 @@ def _barcodes(n: int) -> list[str]:
     return ["".join(letters[(np.arange(8) * 0 + i) // 4 ** np.arange(8) % 4]) for i in range(n)]
 
 
+def _no_cells(m):
+    return _replace(m, m["rna"][:0].copy(), m["atac"][:0].copy())
+
+
+def _other_cells(m):
+    atac = m["atac"].copy()
+    atac.obs_names = [f"other{i}" for i in range(atac.n_obs)]
+    return _replace(m, atac=atac)
+
+
+def _log(m):
+    rna = m["rna"].copy()
+    rna.X = np.log1p(rna.X.toarray())
+    return _replace(m, rna)
+
+
+def _ensembl(m):
+    rna = m["rna"].copy()
+    rna.var_names = [f"ENSG{i:011d}" for i in range(rna.n_vars)]
+    return _replace(m, rna)
+
+
+def _alike_tfs(m):
+    rna, atac = m["rna"].copy(), m["atac"].copy()
+    names = {"TF01": "A/B", "TF02": "A_B"}
+    rna.var_names = rna.var_names.map(lambda name: names.get(name, name))
+    atac.uns["motifs"]["tfs"] = np.array([names.get(tf, tf) for tf in atac.uns["motifs"]["tfs"]], dtype=object)
+    return _replace(m, rna, atac)
+
+
+def _no_hits(m):
+    atac = m["atac"].copy()
+    atac.varm["motifs"] = sp.csr_matrix(atac.varm["motifs"].shape)
+    return _replace(m, atac=atac)
+
+
 ANNOTATION = pd.DataFrame(
     {"chrom": ["chr1"] * 3, "start": [1, 2, 3], "end": [5, 6, 7], "strand": ["+"] * 3}, index=["GAD1", "SST", "VIP"]
 )
 BAD = {
     "scaled values": (_scaled, {}, "must not be negative"),
     "normalised values": (_normalised, {}, "raw counts"),
+    "log-normalised values": (_log, {}, "for example layer='counts'"),
     "NaN": (_with_nan, {}, "finite"),
+    "no cells": (_no_cells, {}, "at least 10 cells"),
+    "cells of another experiment": (_other_cells, {}, "0 shared barcodes"),
+    "Ensembl ids": (_ensembl, {}, "at least one TF of the motifs must be a gene"),
+    "TFs that only / tells apart": (_alike_tfs, {}, "1 repeated: [A_B]"),
+    "motifs without a hit": (_no_hits, {}, "edges after each filter: joined: 0"),
+    "motif scores": (
+        _replace,
+        {"motifs": pd.DataFrame({"TF01": [np.nan]}, index=["chr1:1-2"])},
+        "motif scores must be finite",
+    ),
     "repeated gene names": (_repeated_gene, {}, "must be unique"),
     "empty gene names": (_empty_gene, {}, "must not be empty"),
     "cells without counts": (_empty_cell, {}, "all-zero cells"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +26,23 @@ def test_a_cell_has_the_same_bits_in_any_subset_and_gene_order(built):
     grs.tl.cell_grn(new, net=built, groupby="cell_type")
     pd.testing.assert_frame_equal(new.obsm["grn_auc"], rna.obsm["grn_auc"].iloc[rows], check_exact=True)
     assert (new.obsm["grn_active"] != rna.obsm["grn_active"][rows]).nnz == 0
+
+
+def test_cells_hold_bits_and_never_a_graph(built):
+    """Three times the cells store the same network once, and per cell a byte or so per active eRegulon."""
+    rna = built["rna"]
+    many = ad.concat([rna, rna, rna], index_unique="-")
+    grs.tl.cell_grn(many, net=built, groupby="cell_type")
+    pd.testing.assert_frame_equal(many.uns["grn"]["edges"], rna.uns["grn"]["edges"])
+    bits = many.obsm["grn_active"]
+    assert bits.dtype == bool
+    size = bits.data.nbytes + bits.indices.nbytes + bits.indptr.nbytes
+    assert size <= 8 * bits.nnz + 8 * (many.n_obs + 1)
+    cells = many.obs_names[::12]
+    n_edges = sum(len(grs.get.grn(many, cell=cell)) for cell in cells)
+    as_graphs = 12 * n_edges / len(cells) * many.n_obs  # two ends and a weight, four bytes each
+    assert size < as_graphs / 20
+    assert not [key for key in many.uns if key not in ("grn", "grn_cells")]
 
 
 def test_scoring_the_same_cells_again_changes_nothing(built):

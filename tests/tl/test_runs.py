@@ -102,6 +102,13 @@ class TestRates:
         grs.tl.build_grn(rna, groupby="cell_type", prior=prior, n_perm=2)
         assert rna.uns["grn"]["edges"]["fdr"].between(0, 1).all()
 
+    @pytest.mark.parametrize("options", [{"max_fdr": 0.1}, {"preset": "strict", "n_perm": 0}])
+    def test_a_limit_without_permutations_is_an_error(self, toy: Any, options: dict[str, Any]) -> None:
+        with pytest.raises(
+            ValueError, match=r"max_fdr=0.[12] needs .* Found: n_perm=0. Fix: pass n_perm=10, or max_fdr=1"
+        ):
+            grs.tl.build_grn(toy, groupby="cell_type", **options)
+
     def test_the_strict_preset_asks_for_more(self, toy: Any) -> None:
         grs.tl.build_grn(toy, groupby="cell_type", preset="strict", max_fdr=1, n_perm=0)
         assert (edges_of(toy)["support"] >= 3).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,43 @@ def test_a_backed_mudata_gives_the_same_network(toy_mdata: Any, built: Any, tmp_
     with grs.settings.override(chunk_cells=37):
         grs.tl.build_grn(backed, groupby="cell_type")
     assert_equal(backed["rna"], built["rna"])
+
+
+def test_a_file_that_is_read_in_blocks_stays_as_it_was(toy_mdata: Any, tmp_path: Path) -> None:
+    """Results go to memory: the file is opened for reading alone, and another process may read it all the while."""
+    paths = [tmp_path / f"{name}.h5ad" for name in ("rna", "atac")]
+    for name, path in zip(("rna", "atac"), paths, strict=True):
+        toy_mdata[name].write_h5ad(path)
+        path.chmod(0o444)
+    before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    rna, atac = (ad.read_h5ad(path, backed="r") for path in paths)
+    grs.tl.build_grn((rna, atac), groupby="cell_type")
+    grs.tl.cell_grn((rna, atac), groupby="cell_type")
+    assert [part.file._file.mode for part in (rna, atac)] == ["r", "r"]
+    assert "grn_active" in rna.obsm
+    assert ad.read_h5ad(paths[0]).n_obs == rna.n_obs  # while the first handle is open
+    for part in (rna, atac):
+        part.file.close()
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] == before
+
+
+def test_a_mudata_keeps_its_own_tables_and_gets_results_in_the_rna_alone(toy: Any) -> None:
+    """Also where `mdata.var` says something else than the modalities, as after a change without `update`."""
+    toy.obs["mine"], toy.var["mine"] = np.arange(toy.n_obs), np.arange(toy.n_vars)
+    toy["rna"].var["later"] = 1.0
+    old = toy.copy()
+    grs.tl.build_grn(toy, groupby="cell_type")
+    pd.testing.assert_frame_equal(toy.obs, old.obs)
+    pd.testing.assert_frame_equal(toy.var, old.var)
+    assert (set(toy.mod), set(toy.uns), set(toy.obsm)) == (set(old.mod), set(old.uns), set(old.obsm))
+    for name in ("rna", "atac"):
+        for slot in ("obs", "var", "obsm", "varm", "obsp", "varp", "uns", "layers"):
+            kept, given = getattr(toy[name], slot), getattr(old[name], slot)
+            added = set(kept.keys()) - set(given.keys())
+            assert set(given.keys()) <= set(kept.keys())
+            assert all(key.startswith("grn") for key in added)
+            assert name == "rna" or not added
+        assert (toy[name].X != old[name].X).nnz == 0
 
 
 def test_dask_gives_the_same_network(toy_mdata: Any, built: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ def resolve(
                 "pass (rna, atac) or a MuData.",
             )  # fmt: skip
         first, second = data
-    elif hasattr(data, "mod"):
+    elif isinstance(getattr(data, "mod", None), Mapping):  # a DataFrame has a method of that name
         if rna not in data.mod:
             raise fail(
                 KeyError, f"the MuData needs the modality {rna!r}.", f"{listing(data.mod)}.",

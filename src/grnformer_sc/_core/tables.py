@@ -54,6 +54,12 @@ def by_upper(names: Iterable[object]) -> dict[str, str]:
     return {str(name).upper(): str(name) for name in reversed(list(names))}
 
 
+def places_by_upper(names: Iterable[object], values: Iterable[object]) -> np.ndarray:
+    """Place of every value in `names`, letter case aside (-1: absent); of names that differ in case only the first."""
+    place = {str(name).upper(): number for number, name in reversed(list(enumerate(names)))}
+    return np.array([place.get(str(value).upper(), -1) for value in values], dtype=np.int64)
+
+
 def places_in(names: pd.Index, column: pd.Series) -> np.ndarray:
     """Place of every value of a column in `names` (-1: absent), looked up once per distinct value."""
     values = column.astype("category").cat

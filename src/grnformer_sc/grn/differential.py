@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from scipy.stats import binom, false_discovery_control
 
 from .._core.rows import Rows
+from .._core.typing import Number
 
 REGIONS_AT_ONCE = 4096
 PSEUDO = 0.5  # cells added to both sides of a ratio
@@ -81,8 +82,8 @@ def differential_table(
     regions: pd.Index,
     *,
     n_strata: int,
-    max_fdr: float,
-    min_log2fc: float,
+    max_fdr: Number,
+    min_log2fc: Number,
 ) -> pd.DataFrame:
     """Test all groups and keep the regions that are more open: one row per group and region, best first.
 

@@ -48,9 +48,13 @@ def with_regions(modules: Modules, links: pd.DataFrame, settings: EregulonSettin
 
 
 def rows_of(modules: Modules, links: pd.DataFrame, n_regions: int) -> np.ndarray:
-    """Row of every triplet in the table of pairs (-1 where it has no region)."""
-    row = pd.Index(links["gene"] * n_regions + links["region"]).get_indexer(modules.gene * n_regions + modules.region)
-    return np.where(modules.region >= 0, row, -1)
+    """Row of every triplet in the table of pairs, sorted by gene and region (-1 where it has no region there)."""
+    known = links["gene"].to_numpy() * n_regions + links["region"].to_numpy()
+    wanted = modules.gene * n_regions + modules.region
+    row = np.searchsorted(known, wanted)
+    inside = (modules.region >= 0) & (row < known.size)
+    inside[inside] = known[row[inside]] == wanted[inside]
+    return np.where(inside, row, -1)
 
 
 def triplet_scores(

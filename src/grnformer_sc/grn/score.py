@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from .._core.rows import Rows
 from .._core.settings import settings
 from .._core.tables import places_in
+from .._core.typing import Number
 from .aucell import Norm, aucell
 from .embedding import lsi_scores
 from .groups import group_shares, group_table, open_regions
@@ -90,7 +91,7 @@ def fit_cells(
     *,
     norm: Norm = "decoupler",
     rule: Rule = "mixture",
-    quantile: float = 0.9,
+    quantile: Number = 0.9,
     n_jobs: int,
 ) -> CellScores:
     """Score the cells a network was made from: fit thresholds, decide what each type keeps, set the bits."""

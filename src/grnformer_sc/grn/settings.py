@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._core.checks import need_between, need_one_of
+from .._core.checks import fail, need_between, need_one_of
+from .._core.typing import Number
 from .aucell import Norm
 from .boosting import REGION_GENE, TF_GENE, BoostSettings
 from .eregulons import EregulonSettings
@@ -33,10 +34,10 @@ class InferSettings:
     self_links: bool = False
     extended: bool = True
     n_perm: int = 0
-    max_fdr: float = 1.0
+    max_fdr: Number = 1.0
     norm: Norm = "decoupler"
     binarize: Rule = "mixture"
-    quantile: float = 0.9
+    quantile: Number = 0.9
 
     def __post_init__(self) -> None:
         need_between(self.window, 0, float("inf"), name="window")
@@ -44,6 +45,11 @@ class InferSettings:
         need_between(self.max_fdr, 0, 1, name="max_fdr")
         need_one_of(self.binarize, CHOICES, name="binarize")
         need_between(self.quantile, 0, 1, name="quantile")
+        if self.max_fdr < 1 and not self.n_perm:
+            raise fail(
+                ValueError, f"max_fdr={self.max_fdr:g} needs false discovery rates, which permutations give.",
+                "n_perm=0.", "pass n_perm=10, or max_fdr=1 to keep all eRegulons.",
+            )  # fmt: skip
 
 
 PRESETS = {

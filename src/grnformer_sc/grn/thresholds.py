@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .._core.checks import need_between, need_one_of
+from .._core.typing import Number
 from ._kernels.dip import dip_statistics
 
 Rule = Literal["mixture", "trough", "otsu", "quantile"]
@@ -33,7 +34,7 @@ class Thresholds:
 
 
 def fit_thresholds(
-    auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "mixture", quantile: float = 0.9
+    auc: Float[np.ndarray, "cells regulons"], *, rule: Rule = "mixture", quantile: Number = 0.9
 ) -> Thresholds:
     """Fit one threshold per regulon, `CHUNK_REGULONS` regulons at a time; nothing is random.
 

@@ -136,13 +136,7 @@ def find_differential(
         x = open_rows(atac_data, layer, what="ATAC", counts=False)
         codes = groups.cat.codes.to_numpy().astype(np.int64)
         table = differential_table(
-            x,
-            codes,
-            names,
-            atac_data.var_names,
-            n_strata=n_strata,
-            max_fdr=float(max_fdr),
-            min_log2fc=float(min_log2fc),
+            x, codes, names, atac_data.var_names, n_strata=n_strata, max_fdr=max_fdr, min_log2fc=min_log2fc
         )
         per_group = table["group"].value_counts().reindex(names.astype(str), fill_value=0)
         facts.append(", ".join(f"{name} {n}" for name, n in per_group.items()) + f" of {x.shape[1]} regions")

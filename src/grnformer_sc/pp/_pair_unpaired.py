@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.optimize import linear_sum_assignment
 
 from .._core.checks import fail, listing, need_one_of
 from .._core.inputs import BARCODE_STEM, as_mudata, find_group, read_counts, table_of
 from .._core.keys import METACELLS, MOTIFS
 from .._core.logging import step
 from .._core.params import recipe
-from .._core.rng import RngLike, as_root, generator
-from ..grn.embedding import log_normalise, lsi_scores, pca_scores
-from ..grn.metacells import MOST, SMALLEST, assign_metacells, pool
-from ..grn.region_gene import DECAY, WINDOW
-from ._link_regions import region_pairs
+from .._core.rng import RngLike, as_root
+from ..grn.embedding import lsi_scores, pca_scores
+from ..grn.metacells import MOST, SMALLEST, pool
+from ..grn.region_gene import WINDOW
+from ._pairing import activity_weights, assign, partners
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -119,11 +118,11 @@ def pair_unpaired(
         parts = [x[rows] for x, rows in zip(counts, cells, strict=True)]
         spaces = (pca_scores(parts[0])[0], lsi_scores(parts[1]))
         codes = [pd.Categorical(v.to_numpy()[rows], shared).codes for v, rows in zip(labels, cells, strict=True)]
-        assigned = [_assign(space, code, wanted) for space, code in zip(spaces, codes, strict=True)]
+        assigned = [assign(space, code, wanted) for space, code in zip(spaces, codes, strict=True)]
         pools = [pool(part, where) for part, where in zip(parts, assigned, strict=True)]
         group = np.repeat(np.arange(len(shared)), wanted)
-        weights = _activity_weights(rna, atac, annotation, window) if method == "ot" else None
-        partner = _partners(pools[0], pools[1], group, shared, weights, root)
+        weights = activity_weights(rna, atac, annotation, window) if method == "ot" else None
+        partner = partners(pools[0], pools[1], group, shared, weights, root)
         facts.append(
             f"{cells[0].size} RNA and {cells[1].size} ATAC cells -> {group.size} pairs in {len(shared)} labels"
         )
@@ -195,57 +194,6 @@ def _wanted(cells: list[np.ndarray], labels: list[pd.Series], shared: list[str],
         )  # fmt: skip
     share = np.diff(np.rint(np.cumsum(np.r_[0, size]) / size.sum() * total)).astype(np.int64)
     return np.clip(share, 1, size)
-
-
-def _assign(space: np.ndarray, codes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    out = np.empty(codes.size, dtype=np.int64)
-    first = np.r_[0, np.cumsum(wanted)]
-    for code, n in enumerate(wanted):
-        rows = np.flatnonzero(codes == code)
-        out[rows] = first[code] + assign_metacells(space[rows], np.zeros(rows.size, np.int64), n_metacells=int(n))
-    return out
-
-
-def _activity_weights(
-    rna: AnnData, atac: AnnData, annotation: str | Path | pd.DataFrame | None, window: int
-) -> sp.csr_matrix:
-    """Regions x genes: how much a region counts for the activity of a gene."""
-    pairs, _ = region_pairs(rna, atac, annotation, window=window, decay=DECAY, anchor="tss")
-    where = (pairs["region"].to_numpy(), pairs["gene"].to_numpy())
-    return sp.csr_matrix((pairs["weight"].to_numpy(dtype=np.float64), where), (atac.n_vars, rna.n_vars))
-
-
-def _partners(
-    rna: sp.csr_matrix,
-    atac: sp.csr_matrix,
-    group: np.ndarray,
-    shared: list[str],
-    weights: sp.csr_matrix | None,
-    root: int,
-) -> np.ndarray:
-    """ATAC metacell of every RNA metacell."""
-    out = np.empty(group.size, dtype=np.int64)
-    has = None if weights is None else np.flatnonzero(np.diff(weights.tocsc().indptr))
-    expression, access = log_normalise(rna), log_normalise(atac)
-    for code, name in enumerate(shared):
-        rows = np.flatnonzero(group == code)
-        if weights is None or has is None:
-            out[rows] = generator(root, "pair", name).permutation(rows)
-            continue
-        left, right = _unit(expression[rows][:, has]), _unit((access[rows] @ weights)[:, has])
-        chosen = linear_sum_assignment(left @ right.T, maximize=True)[1]
-        out[rows] = rows[chosen]
-    return out
-
-
-def _unit(x: sp.csr_matrix) -> np.ndarray:
-    """Genes centred and scaled, then metacells of unit length."""
-    dense = x.toarray().astype(np.float64)
-    dense -= dense.mean(axis=0)
-    spread = dense.std(axis=0)
-    dense = np.divide(dense, spread, out=np.zeros_like(dense), where=spread > 0)
-    length = np.linalg.norm(dense, axis=1, keepdims=True)
-    return np.divide(dense, length, out=np.zeros_like(dense), where=length > 0)
 
 
 def _made(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from ..grn.motifs import PSEUDOCOUNT, best_of_tfs, index_motifs, log_odds, scan_
 from ..grn.region_gene import parse_regions
 from ..priors import read_motifs
 from ..priors._motifs import Motif
-from ..priors._sequence import OTHER, chromosomes
+from ._region_letters import background_of, region_letters
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 PVALUE = 5e-5
 LEAST_SCORE = 0.01  # bits: a hit is likelier under the motif than under the background, whatever its p-value
-UNIFORM = np.full(4, 0.25)
-Letters = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of the regions, their letters one after the other, starts
 
 
 def scan_motifs(
@@ -128,7 +126,7 @@ def scan_motifs(
     tfs, pairs = _tf_columns(collection, None if rna_data is None else rna_data.var_names)
     regions = parse_regions(target.var_names)
     with step(logger, "scan_motifs") as facts:
-        base = _background(background, genome, regions)
+        base = background_of(background, genome, regions)
         scores = [log_odds(motif.counts, base, pseudocount) for motif in collection]
         cut = np.array([max(score_threshold(score, base, pvalue), LEAST_SCORE) for score in scores])
         kept = Checkpoint.resuming("scan_motifs", resume=resume)
@@ -212,56 +210,3 @@ def _tf_columns(collection: list[Motif], genes: pd.Index | None) -> tuple[list[s
             )  # fmt: skip
         logger.info("scan_motifs: %d of %d TFs are genes of the data", len(known), len(tfs))
     return tfs, table.assign(tf=pd.Index(tfs).get_indexer(table["tf"]))
-
-
-def region_letters(genome: str | Path | Mapping[str, Any], regions: pd.DataFrame) -> Iterator[Letters]:
-    """Letters of the regions, one chromosome after the other."""
-    seen: list[str] = []
-    found = False
-    chrom = regions["chrom"].to_numpy()
-    for name, codes in chromosomes(genome, set(chrom), seen):
-        found = True
-        own = np.flatnonzero(chrom == name)
-        begin, end = regions["start"].to_numpy()[own], regions["end"].to_numpy()[own]
-        if (end > codes.size).any():
-            raise fail(
-                ValueError, "regions must lie within their chromosome.",
-                f"{int((end > codes.size).sum())} of {own.size} end behind the {codes.size} bp of {name}.",
-                "give the genome build that the regions were called on.",
-            )  # fmt: skip
-        start = np.r_[0, np.cumsum(end - begin)]
-        place = np.arange(start[-1]) - np.repeat(start[:-1] - begin, end - begin)
-        yield own, codes[place], start
-    if not found:
-        raise fail(
-            ValueError, "regions and genome must share chromosome names.",
-            f"regions {listing(pd.unique(chrom), 3)}, genome {listing(seen, 3)}.",
-            "use the same naming (chr1 or 1) and the genome of the species.",
-        )  # fmt: skip
-    missing = sorted(set(chrom) - set(seen))
-    if missing:
-        logger.warning("scan_motifs: chromosomes without sequence, whose regions get no hits: %s", listing(missing, 5))
-
-
-def _background(
-    background: str | Sequence[float], genome: str | Path | Mapping[str, Any], regions: pd.DataFrame
-) -> np.ndarray:
-    if not isinstance(background, str):
-        given = np.asarray(background, dtype=np.float64)
-        if given.shape != (4,) or (given <= 0).any() or abs(given.sum() - 1) > 1e-3:
-            raise fail(
-                ValueError, "a background is four positive probabilities of A, C, G, T.", f"{background!r}.",
-                "give numbers of sum 1.",
-            )  # fmt: skip
-        return given / given.sum()
-    if background == "uniform":
-        return UNIFORM
-    if background != "regions":
-        raise fail(
-            ValueError, "background is 'regions', 'uniform' or four numbers.", f"{background!r}.", "choose one of them."
-        )
-    count = np.ones(OTHER + 1)
-    for _, letters, _ in region_letters(genome, regions):
-        count += np.bincount(letters, minlength=OTHER + 1)
-    both = count[:OTHER] + count[:OTHER][::-1]
-    return np.asarray(both / both.sum())

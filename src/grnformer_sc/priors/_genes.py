@@ -130,6 +130,7 @@ def _match(names: pd.Index, target: Iterable[str], synonyms: Synonyms | None, *,
     wanted = list(dict.fromkeys(str(name) for name in target))
     exact = {name: name for name in wanted}
     plain = _unambiguous((unversioned(name.strip()), name) for name in wanted)
+    # unlike `_core.tables.places_by_upper`: of names that differ in case only none is taken, and the loss is reported
     folded = _unambiguous((name.strip().upper(), name) for name in wanted) if case else {}
     ways = _ways_to(plain, synonyms)
     present = {str(name).strip() for name in names}

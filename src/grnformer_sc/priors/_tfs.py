@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .._core.checks import fail, listing
+from .._core.tables import places_by_upper
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ def tf_names(genes: Iterable[str], *, source: str | Path | Iterable[str] | pd.Da
         family, exception = _family_patterns()
         found = sorted({n for n in names if family.fullmatch(n.upper()) and not exception.fullmatch(n.upper())})
     else:
-        wanted = {name.upper() for name in _read_list(source)}
-        found = sorted({name for name in names if name.upper() in wanted})
+        place = places_by_upper(_read_list(source), names)
+        found = sorted({name for name, at in zip(names, place, strict=True) if at >= 0})
     if not found:
         raise fail(
             ValueError, "at least one gene must be a TF.", f"none among {len(names)} genes: {listing(names)}.",

@@ -129,7 +129,8 @@ def build_grn(
         Permutations of each kind for the false discovery rates in the table of edges and of eRegulons; by default that of
         the preset (0: no rates). See `grs.grn.nulls` for what is permuted.
     max_fdr
-        Leave out eRegulons with a larger rate; by default that of the preset (1: none is left out).
+        Leave out eRegulons with a larger rate; by default that of the preset (1: none is left out). Below 1 it needs
+        permutations.
     n_runs
         Number of networks inferred. The first is that of all cells and is the one written; each further one is made from
         90 % of the cells with other seeds, and `frequency` is the share of these that hold the same link.

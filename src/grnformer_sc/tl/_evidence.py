@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from .._core.checks import fail, listing
 from .._core.inputs import table_of
 from .._core.keys import MOTIFS, MOTIFS_EXTENDED
+from .._core.tables import by_upper, places_by_upper
 from ..grn.links import Evidence
 from ..priors import prior_network, tf_names
 
@@ -60,11 +61,11 @@ def _tf_index(rna: AnnData, tfs: Any) -> pd.Index:
 
 def _match(rna: AnnData, tfs: Any, known: pd.Index, what: str) -> tuple[pd.Index, np.ndarray, dict[str, int]]:
     """TFs that are both in the genes and in the evidence (letter case aside), with their place in the evidence."""
-    allowed = rna.var_names if tfs is None else _tf_index(rna, tfs)
-    upper = pd.Index(known.astype(str).str.upper())
-    place = pd.Series(np.arange(known.size), index=upper)[~upper.duplicated()]
-    genes = pd.Index(sorted(name for name in allowed if name.upper() in place.index))
-    lost = int(upper.nunique() - genes.size)
+    allowed = pd.Index(sorted(rna.var_names if tfs is None else _tf_index(rna, tfs)))
+    place = places_by_upper(known, allowed)
+    genes, place = allowed[place >= 0], place[place >= 0]
+    n_known = len(by_upper(known))
+    lost = n_known - genes.size
     if genes.empty:
         raise fail(
             ValueError, f"at least one TF of the {what} must be a gene of the data.",
@@ -72,8 +73,8 @@ def _match(rna: AnnData, tfs: Any, known: pd.Index, what: str) -> tuple[pd.Index
             f"use the same kind of gene names in the {what} and in var_names.",
         )  # fmt: skip
     if lost:
-        logger.info("%s: %d of %d TFs are not among the genes", what, lost, upper.nunique())
-    return genes, place[[name.upper() for name in genes]].to_numpy(), {f"tfs_of_{what}_not_in_genes": lost}
+        logger.info("%s: %d of %d TFs are not among the genes", what, lost, n_known)
+    return genes, place, {f"tfs_of_{what}_not_in_genes": lost}
 
 
 def _with_motifs(
@@ -89,15 +90,13 @@ def _with_motifs(
 def _with_prior(rna: AnnData, tfs: Any, table: pd.DataFrame) -> tuple[pd.Index, Evidence, dict[str, int]]:
     known = pd.Index(table["tf"].unique())
     genes, place, dropped = _match(rna, tfs, known, "prior")
-    of_known = pd.Series(np.arange(genes.size), index=known[place])
-    row = table["tf"].map(of_known)
-    by_upper = pd.Series(np.arange(rna.n_vars), index=rna.var_names.str.upper())
-    col = table["gene"].str.upper().map(by_upper[~by_upper.index.duplicated()])
-    keep = (row.notna() & col.notna()).to_numpy()
+    of_known = np.full(known.size, -1)
+    of_known[place[::-1]] = np.arange(genes.size)[::-1]
+    row, column = of_known[known.get_indexer(table["tf"])], places_by_upper(rna.var_names, table["gene"])
+    keep = (row >= 0) & (column >= 0)
     dropped["prior_pairs_not_in_genes"] = int((~keep).sum())
-    shape = genes.size, rna.n_vars
-    index = row[keep].astype(int), col[keep].astype(int)
-    return genes, Evidence(prior=sp.csr_matrix((table["weight"][keep], index), shape)), dropped
+    prior = sp.csr_matrix((table["weight"][keep], (row[keep], column[keep])), (genes.size, rna.n_vars))
+    return genes, Evidence(prior=prior), dropped
 
 
 def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, sp.csr_matrix | None, pd.Index] | None:
@@ -116,6 +115,11 @@ def _read_motifs(atac: AnnData, motifs: Any) -> tuple[sp.csr_matrix, sp.csr_matr
         raise fail(
             TypeError, "motifs is a regions x TFs DataFrame or AnnData.", f"{type(motifs).__name__}.",
             "put hit scores into a DataFrame with regions as rows and TFs as columns.",
+        )  # fmt: skip
+    if not np.isfinite(matrix.data).all():
+        raise fail(
+            ValueError, "motif scores must be finite numbers.", f"{int((~np.isfinite(matrix.data)).sum())} others.",
+            "write 0 where there is no hit.",
         )  # fmt: skip
     place = pd.Index(regions.astype(str)).get_indexer(atac.var_names)
     share = (place >= 0).mean()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._core.checks import fail, listing
+from .._core.checks import fail, listing, need_unique
 from .._core.inputs import Barcodes, find_group, resolve
 from .._core.logging import step
 from ..grn.cost import Sizes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALLEST_BATCH = 50  # cells from which links can be scored
+FEWEST_CELLS = 10  # pools or metacells may be so few
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,11 @@ def gather(
     Without `regions` the ATAC has no say but in the names of the TFs, so that all methods score the same ones.
     """
     rna_data, atac_data = resolve(data, rna, atac, barcodes=barcodes)
+    if rna_data.n_obs < FEWEST_CELLS:
+        raise fail(
+            ValueError, f"a network needs at least {FEWEST_CELLS} cells.", f"{rna_data.n_obs} cells.",
+            "check the filters of the cells; to score few cells with a network, use grs.tl.cell_grn.",
+        )  # fmt: skip
     groups = find_group(data, rna_data, atac_data, groupby)
     batches = np.zeros(rna_data.n_obs, dtype=np.int64)
     if batch_key is not None:
@@ -102,6 +108,7 @@ def gather(
     names, evidence, dropped = read_evidence(rna_data, atac_data, tfs, motifs, prior)
     if not regions:
         atac_data, evidence = None, Evidence(prior=evidence.prior)
+    need_unique(names.str.replace("/", "_"), what="names of TFs with _ for / (as eRegulons are named)")
     codes = groups.cat.codes.to_numpy().astype(np.int64)
     cells, by_name, by_place = ordered_cells(rna_data, atac_data, codes, layer=layer, atac_layer=atac_layer)
     evidence = Evidence(

@@ -10,8 +10,6 @@ from ..grn.aucell import Norm
 from ..grn.eregulons import Basc
 from ..grn.settings import PRESETS, InferSettings
 
-SHARES = ("max_fdr", "quantile")  # given as 1 as well as 1.0
-
 
 def settings_of(preset: str, *, basc: Basc | None = None, norm: Norm | None = None, **changes: Any) -> InferSettings:
     """Take the settings of the preset and change those that are given (not `None`)."""
@@ -23,6 +21,4 @@ def settings_of(preset: str, *, basc: Basc | None = None, norm: Norm | None = No
     if norm is not None:
         need_one_of(norm, ("decoupler", "pyscenic"), name="norm")
         chosen = replace(chosen, norm=norm)
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    given |= {name: float(given[name]) for name in SHARES if name in given}
-    return replace(chosen, **given)
+    return replace(chosen, **{name: value for name, value in changes.items() if value is not None})
