@@ -74,8 +74,13 @@ def boost_block(
     seeds: np.ndarray,
     settings: BoostSettings,
 ) -> tuple[Float[np.ndarray, " pairs"], Int[np.ndarray, " genes"], Float[np.ndarray, " genes"]]:
-    """Importances of the candidate features of every gene (sum 1, or all 0 when nothing was learnt), numbers of trees, and
-    the share of the gene's variance that the trees explained in the cells that each left out (0 without `subsample` < 1).
+    """Boost every gene on its candidate features.
+
+    Returns
+    -------
+    Importances (sum 1 per gene, or all 0 when nothing was learnt), numbers of trees, and the share of every gene's variance
+    that its trees explained, each in the cells that it left out (0 where `subsample` is 1). This is less than they explain in
+    new cells, since earlier trees have seen the left-out ones.
     """
     importance = np.zeros(feature.size, dtype=np.float32)
     trees = np.zeros(target.shape[0], dtype=np.int64)
