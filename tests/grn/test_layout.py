@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from grnformer_sc._core.tables import edge_table
-from grnformer_sc.grn.eregulons import EregulonSettings, Modules
-from grnformer_sc.grn.layout import edge_frequency, join_links, triplet_rank, triplet_scores
+from grnformer_sc.grn.eregulons import Modules
+from grnformer_sc.grn.layout import edge_frequency, triplet_rank, triplet_scores
 from grnformer_sc.grn.links import Evidence, LinkScores
 from grnformer_sc.grn.tf_gene import TfGeneLinks
 
@@ -71,16 +71,6 @@ def test_a_score_is_the_product_of_its_parts(network):
     modules, scores = network
     expected = [0.25 * 2 * 0.5, 0.25 * 4 * 0.2, 0.25 * 3 * 0.2]  # the last counts like the weakest region
     np.testing.assert_allclose(triplet_scores(modules, scores, Evidence(), 2), expected, rtol=1e-6)
-
-
-def test_links_are_made_of_pairs_that_boosting_used():
-    rng = np.random.default_rng(0)
-    full = rng.uniform(0.1, 1, (4, 60)).astype(np.float32)
-    used = np.where(rng.random(full.shape) < 0.5, full, 0)
-    scores = LinkScores(None, TfGeneLinks(importance=full, ridge=full, boosting=used, rho=full, vote=full))
-    found = join_links(scores, Evidence(), EregulonSettings(min_targets=2, min_support=1))
-    assert found.tf.size
-    assert (used[found.tf, found.gene] > 0).all()
 
 
 def test_a_strong_motif_raises_a_score(network):

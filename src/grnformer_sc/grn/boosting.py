@@ -79,8 +79,8 @@ def boost_block(
     Returns
     -------
     Importances (sum 1 per gene, or all 0 when nothing was learnt), numbers of trees, and the share of every gene's variance
-    that its trees explained, each in the cells that it left out (0 where `subsample` is 1). This is less than they explain in
-    new cells, since earlier trees have seen the left-out ones.
+    that its trees explained, each in the cells that it left out (0 where `subsample` is 1). That is less than they explain
+    in new cells, since earlier trees have seen the left-out ones.
     """
     importance = np.zeros(feature.size, dtype=np.float32)
     trees = np.zeros(target.shape[0], dtype=np.int64)

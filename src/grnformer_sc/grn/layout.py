@@ -23,13 +23,13 @@ def join_links(scores: LinkScores, evidence: Evidence, settings: EregulonSetting
     """Form the eRegulons that the evidence allows.
 
     With motif hits, TF-region-gene triplets; otherwise TF -> gene regulons (of the prior's pairs where there is one),
-    whose genes bring the regions linked to them. TFs that boosting did not use for a gene count as unimportant.
+    whose genes bring the regions linked to them.
     """
     links, tf_gene, hits = scores.region_gene, scores.tf_gene, evidence.hits
-    importance = np.where(tf_gene.boosting > 0, tf_gene.importance, np.float32(0))
     if hits is not None and links is not None:
         scored = Links(links["region"].to_numpy(), links["gene"].to_numpy(), links["score"].to_numpy())
-        return motif_eregulons(scored, links["rho"].to_numpy(), hits, importance, tf_gene.rho, settings)
+        return motif_eregulons(scored, links["rho"].to_numpy(), hits, tf_gene.importance, tf_gene.rho, settings)
+    importance = tf_gene.importance
     if evidence.prior is not None:
         importance = importance * (evidence.prior != 0).toarray()
     modules = correlation_regulons(importance, tf_gene.rho, settings)

@@ -160,8 +160,8 @@ def _mean(arrays: Sequence[np.ndarray], batches: Sequence[Pools], *, correlation
 
 def with_self_links(links: TfGeneLinks, tfs: Int[np.ndarray, " tfs"]) -> TfGeneLinks:
     """Make every TF its own best target, a little above the others (SCENIC+)."""
-    importance, boosting, rho = links.importance.copy(), links.boosting.copy(), links.rho.copy()
+    importance, rho = links.importance.copy(), links.rho.copy()
     row = np.arange(tfs.size)
     importance[row, tfs] = links.importance.max(axis=1, initial=0) + SELF_MARGIN
-    boosting[row, tfs], rho[row, tfs] = 1, 1
-    return replace(links, importance=importance, boosting=boosting, rho=rho)
+    rho[row, tfs] = 1
+    return replace(links, importance=importance, rho=rho)

@@ -19,8 +19,7 @@ SCREENED = 40  # TFs per gene that boosting gets to see
 BLOCK_GENES = 2048
 SMALLEST_VARIANCE = 1e-3
 SMALLEST_DEVIATION = 1e-9  # of a gene that varies
-SMALLEST_SUM = 1e-9  # of a gene without any score: its scores stay 0
-TRUST = np.float32(0.25)  # power of a gene's summed squared correlations by which its votes count
+SMALLEST_SUM = 1e-9  # of a gene or TF without any score: its scores stay 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,13 @@ class TfGeneLinks:
     Attributes
     ----------
     importance
-        Rank among all pairs, in [0, 1], of `vote` times the trust in the gene (`combine_parts`).
+        Combined score in [0, 1]: rank among all pairs of the boosting share times the square root of |z|.
     ridge, boosting
         |z| of the ridge coefficient; share of the boosting importance of a gene (0 where a TF was screened out).
     rho
         Pearson correlation; gives the sign.
     vote
-        What boosting, ridge and correlation give the pair together, as a share in all TFs of the gene.
+        Shares of the boosting and ridge score and of the squared correlation in all TFs of the gene, added.
     """
 
     importance: Float[np.ndarray, "tfs genes"]
@@ -81,32 +80,27 @@ def combine_parts(
     rho: Float[np.ndarray, "tfs genes"],
     among: TfGeneLinks | None = None,
 ) -> TfGeneLinks:
-    """Let boosting and correlation vote, and rank all pairs by their votes (on the scale of other links, if given).
+    """Rank all pairs that boosting found, and let two judges vote (on the scale of other links, if given).
 
-    The votes for a pair are sqrt(|z|) (b + r2 / R2), in units of their sum over the TFs of the gene: b is the share of
-    boosting, r2 the squared correlation and R2 its sum over the TFs. Boosting is the better judge where cells are many,
-    correlation where they are few; the root of ridge's |z| lowers TFs that others explain, and is a root because ridge
-    suffers on metacells. To rank the pairs of all genes, votes are multiplied by R2 ** `TRUST`: with equal sums the noise of
-    a gene that nothing predicts ranks as high as the regulators of another, and with sums as large as the explained
-    variance links are lost on simulations (docs/explain/truth.md).
+    One judge is boosting share x sqrt(ridge |z|), by which pairs are ranked; the root weakens ridge, which suffers on
+    metacells. The other is the squared correlation: worse where cells are many, better where they are few. Either gives
+    every gene the sum 1, and the votes are their sum: on simulations they order the triplets of a network better than the
+    first judge alone. To divide each TF by the size of its votes over all genes helps where all TFs have about as many
+    targets, and harms where a few have most of them. Other ways to join the parts: docs/explain/truth.md.
     """
-    base = (ridge, boosting, rho) if among is None else (among.ridge, among.boosting, among.rho)
-    explained = np.maximum((base[2] * base[2]).sum(axis=0), np.float32(SMALLEST_SUM))
-    total = np.maximum(_votes(*base, explained).sum(axis=0), np.float32(SMALLEST_SUM))
-    vote = _votes(ridge, boosting, rho, explained) / total
-    trust = explained**TRUST
-    rank = share_below(vote * trust, None if among is None else among.vote * trust)
-    importance = np.where(vote > 0, rank, 0).astype(np.float32)
-    return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho, vote=vote)
+    judges = np.sqrt(ridge) * boosting, rho * rho
+    real = judges if among is None else (np.sqrt(among.ridge) * among.boosting, among.rho * among.rho)
+    others = None if among is None else real[0]
+    importance = np.where(judges[0] > 0, share_below(judges[0], others), 0).astype(np.float32)
+    return TfGeneLinks(importance=importance, ridge=ridge, boosting=boosting, rho=rho, vote=_shares(judges, real))
 
 
-def _votes(
-    ridge: Float[np.ndarray, "tfs genes"],
-    boosting: Float[np.ndarray, "tfs genes"],
-    rho: Float[np.ndarray, "tfs genes"],
-    explained: Float[np.ndarray, " genes"],
-) -> Float[np.ndarray, "tfs genes"]:
-    return np.asarray(np.sqrt(ridge) * (boosting + rho * rho / explained))
+def _shares(judges: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Sum of the judges, each in units of what it gives to all TFs of a gene in the real data."""
+    first, second = (
+        judge / np.maximum(base.sum(axis=0), np.float32(SMALLEST_SUM)) for judge, base in zip(judges, real, strict=True)
+    )
+    return np.asarray(first + second)
 
 
 def standardise(x: Float[np.ndarray, "cells genes"]) -> Float[np.ndarray, "cells genes"]:
