@@ -1,12 +1,13 @@
 """TF -> gene scores on real cells with known links: our default, its parts, GRNBoost2, correlations, chance.
 
 Every contender scores the same cells, regulators and targets. The settings of our default were chosen on the simulator,
-the two other ways to join its parts on the simulator and on `beeline_mdc` (docs/explain/truth.md). Intervals come from
-resampled regulators. `bench_holdout` asks whether held-out prediction tells which score recovers more links.
+other ways to join its parts on simulations and on `beeline_mdc` (docs/explain/truth.md). Intervals come from resampled
+regulators. `bench_holdout` asks whether held-out prediction tells which score recovers more links.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from joblib import Parallel, delayed
 from rivals.sklearn_boosting import GRNBOOST2, STOP_WINDOW, tf_gene
 from scipy.sparse import csc_matrix
@@ -23,12 +25,18 @@ from threadpoolctl import threadpool_limits
 from truth import RealSet, Truth, draws_of_regulators, folder, real_sets, truth_of, weighted_precision
 
 import grnformer_sc as grs
+from grnformer_sc._core.checkpoint import Checkpoint
 
 N_DRAWS = 200
 RANKED = (
     "default", "ridge", "boosting share", "GRNBoost2", "GRNBoost2, scikit-learn >= 1.3", "Pearson", "Spearman", "random",
 )  # fmt: skip
 CHOSEN_ON = "beeline_mdc"
+SIMULATIONS: dict[str, dict[str, float]] = {
+    "even": {},
+    "hubs": {"regulated": 0.5, "hubs": 1.0},
+    "hubs, one type": {"regulated": 0.5, "hubs": 1.0, "n_types": 1},
+}
 BEST_TFS = 10  # links per target, from which its held-out expression is predicted
 PENALTY = 0.05  # of that ridge prediction, in units of the number of cells
 N_PREDICTED = 200  # targets of a set that are predicted
@@ -59,18 +67,25 @@ def tf_gene_old_stop(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarra
     return model.feature_importances_ * model.n_estimators_, model.n_estimators_
 
 
-def one_gene(data: RealSet, gene: int, fit: Callable[..., tuple[np.ndarray, int]]) -> np.ndarray:
+def one_gene(data: RealSet, gene: int, fit: Callable[..., tuple[np.ndarray, int]], kept: Checkpoint) -> np.ndarray:
     """Importance of every regulator for a gene; 0 for itself."""
     use = data.regulators != gene
-    out = np.zeros(use.size)
-    out[use] = fit(data.x[:, data.regulators[use]], data.x[:, gene], 0)[0]
-    return out
+
+    def boost() -> np.ndarray:
+        out = np.zeros(use.size)
+        out[use] = fit(data.x[:, data.regulators[use]], data.x[:, gene], 0)[0]
+        return out
+
+    return kept.keep(str(gene), boost)
 
 
 def grnboost2(data: RealSet, fit: Callable[..., tuple[np.ndarray, int]]) -> np.ndarray:
-    """Importances of all targets, regulators x genes."""
+    """Importances of all targets, regulators x genes; `GRS_BENCH_CACHE` may name a folder that keeps them."""
     out = np.zeros((data.regulators.size, data.genes.size))
-    found = Parallel(n_jobs=grs.settings.n_jobs)(delayed(one_gene)(data, gene, fit) for gene in data.targets)
+    kept = Checkpoint.at(os.environ.get("GRS_BENCH_CACHE") or None)
+    kept = kept.of(fit.__name__, data.x, data.regulators, sklearn.__version__)
+    jobs = (delayed(one_gene)(data, gene, fit, kept) for gene in data.targets)
+    found = Parallel(n_jobs=grs.settings.n_jobs)(jobs)
     out[:, data.targets] = np.transpose(found)
     return out
 
@@ -84,18 +99,36 @@ def correlation(x: np.ndarray, regulators: np.ndarray) -> np.ndarray:
 
 
 def ours(data: RealSet) -> dict[str, np.ndarray]:
-    """Our default, its parts, and two other ways to join them."""
+    """Our default, its parts, and other ways to join them."""
     links = our_links(data)
-    rho, product = np.abs(links.rho), np.sqrt(links.ridge) * links.boosting
-    both = per_gene(product) + per_gene(rho**2)
+    squared, product = links.rho**2, np.sqrt(links.ridge) * links.boosting
+    total = squared.sum(axis=0)  # what all TFs of a gene explain
+    held_out = np.maximum(explained(data, links), 0)
+    best = np.maximum(squared.max(axis=0, initial=0), 1e-9)
+    votes = np.sqrt(links.ridge) * (links.boosting + per_gene(squared))
+    both = per_gene(product) + per_gene(squared)
     size = np.sqrt((both**2).mean(axis=1, keepdims=True))
     return {
         "default": links.importance,
         "ridge": links.ridge,
         "boosting share": links.boosting,
+        "default x held-out R2": product * held_out,
+        "default x root of held-out R2": product * np.sqrt(held_out),
+        "judges weighted by R2": (held_out * per_gene(product) + best * per_gene(squared)) / (held_out + best),
+        "votes": per_gene(votes) * total**0.25,
+        "votes, equal sums": per_gene(votes),
         "default + correlation, hubs weakened": both / np.sqrt(np.maximum(size, 1e-9)),
-        "root of ridge x (boosting + correlation)": np.sqrt(links.ridge) * (links.boosting + per_gene(rho**2)),
+        "root of ridge x (boosting + correlation)": votes,
     }
+
+
+def explained(data: RealSet, links: Any) -> np.ndarray:
+    """Share of every gene's variance that our trees explain in the cells that each tree left out."""
+    from grnformer_sc.grn.boosting import TF_GENE
+    from grnformer_sc.grn.tf_gene import SCREENED, _screen
+
+    itself = data.regulators[:, None] == np.arange(data.genes.size)
+    return boosted(data, _screen(links.ridge, np.abs(links.rho), itself, SCREENED), TF_GENE)[2]
 
 
 def our_links(data: RealSet, **options: Any) -> Any:
@@ -194,43 +227,63 @@ def bench_truth(record: Callable[..., None]) -> None:
             record(what, who, **rank, rank_low=low[i], rank_high=high[i])
 
 
-def simulated(n_cells: int, seed: int) -> RealSet:
-    """Cells with planted links."""
+def simulated(n_cells: int, seed: int, kind: str = "even", depth: float = 1.0) -> RealSet:
+    """Cells with planted links; of their counts a share `depth` is kept."""
     from grnformer_sc.grn.embedding import log_normalise
 
-    rna = grs.datasets.simulate_multiome(n_cells, rng=seed)["rna"]
+    rna = grs.datasets.simulate_multiome(n_cells, rng=seed, **SIMULATIONS[kind])["rna"]
     genes, tfs = rna.var_names.sort_values(), rna.var_names[rna.var["is_tf"]]
     regulators = np.sort(genes.get_indexer(tfs))
     links = rna.uns["truth"][["tf", "gene"]].drop_duplicates()
     truth = truth_of("planted links", links, genes, regulators, sources=np.asarray(tfs))
-    x = log_normalise(rna[:, genes].X.tocsr()).toarray()
-    return RealSet(f"simulator, seed {seed}", f"{n_cells:,}", x, genes, regulators, (truth,))
+    counts = rna[:, genes].X.tocsr()
+    if depth < 1:
+        counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), depth).astype(np.float32)
+        counts.eliminate_zeros()
+    name = ["simulator", *[kind] * (kind != "even"), *["a quarter of the counts"] * (depth < 1), f"seed {seed}"]
+    return RealSet(", ".join(name), f"{n_cells:,}", log_normalise(counts).toarray(), genes, regulators, (truth,))
 
 
 def bench_planted(record: Callable[..., None]) -> None:
-    """Our score and the other ways to join its parts on seeds on which nothing was chosen."""
+    """Our scores and correlations on seeds on which nothing was chosen: few cells, shallow cells, and many deep ones."""
     with threadpool_limits(1), grs.settings.override(progress=False):
-        for seed in (11, 12):
-            data = simulated(2000, seed)
-            for figures in judge(data, data.truths[0], ours(data))[0].to_dict("records"):
-                record(f"{data.name}, {cells_of(data)}, planted links", **figures)
+        for kind in SIMULATIONS:
+            for n_cells, depth in ((400, 1.0), (2000, 0.25), (2000, 1.0)):
+                for seed in (11, 12):
+                    data = simulated(n_cells, seed, kind, depth)
+                    scores = {
+                        **ours(data),
+                        "GRNBoost2's settings, our trees": grnboost2_binned(data),
+                        "Pearson": correlation(data.x, data.regulators),
+                        "Spearman": correlation(rankdata(data.x, axis=0), data.regulators),
+                    }
+                    for figures in judge(data, data.truths[0], scores)[0].to_dict("records"):
+                        record(f"{data.name}, {cells_of(data)}, planted links", **figures)
+
+
+def boosted(data: RealSet, pairs: np.ndarray, settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Our trees on some pairs: shares (regulators x genes), trees and explained variance of every gene."""
+    from grnformer_sc._core.rng import as_root, seeds_for
+    from grnformer_sc.grn.boosting import bin_columns, boost_block
+
+    columns = data.x[:, data.regulators]
+    gene, tf = np.nonzero(pairs.T)
+    start = np.searchsorted(gene, np.arange(data.genes.size + 1)).astype(np.int64)
+    features = bin_columns(csc_matrix(columns - columns.min(axis=0)), settings.n_bins)
+    seeds = seeds_for(as_root(0), "tf_gene", data.genes)
+    share, *of_genes = boost_block(features, start, tf, np.ascontiguousarray(data.x.T), seeds, settings)
+    out = np.zeros(pairs.shape)
+    out[tf, gene] = share
+    return out, *of_genes
 
 
 def grnboost2_binned(data: RealSet) -> np.ndarray:
     """GRNBoost2's settings and scale (trees x share) with our trees, which take a tenth of the time."""
-    from grnformer_sc._core.rng import as_root, seeds_for
-    from grnformer_sc.grn.boosting import BoostSettings, bin_columns, boost_block
+    from grnformer_sc.grn.boosting import BoostSettings
 
     settings = BoostSettings(n_trees=5000, rate=0.01, max_features=0.1, subsample=0.9)
-    columns = data.x[:, data.regulators]
-    gene, tf = np.nonzero((data.regulators[:, None] != np.arange(data.genes.size)).T)
-    start = np.searchsorted(gene, np.arange(data.genes.size + 1)).astype(np.int64)
-    features = bin_columns(csc_matrix(columns - columns.min(axis=0)), settings.n_bins)
-    seeds = seeds_for(as_root(0), "tf_gene", data.genes)
-    share, trees = boost_block(features, start, tf, np.ascontiguousarray(data.x.T), seeds, settings)
-    out = np.zeros((data.regulators.size, data.genes.size))
-    out[tf, gene] = share * trees[gene]
-    return out
+    share, trees, _ = boosted(data, data.regulators[:, None] != np.arange(data.genes.size), settings)
+    return share * trees
 
 
 def best_links(score: np.ndarray, regulators: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

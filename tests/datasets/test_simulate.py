@@ -154,6 +154,24 @@ def test_scan_equals_a_slow_twin(toy):
             assert atac.varm["motifs"][region, tf] == pytest.approx(want, abs=1e-5)
 
 
+def test_shares_of_regulated_genes_and_of_hubs_are_those_asked_for():
+    mdata = grs.datasets.simulate_multiome(20, n_genes=2000, n_tfs=40, n_types=1, regulated=0.4, hubs=1.0, rng=5)
+    truth = mdata["rna"].uns["truth"]
+    assert truth["gene"].nunique() / 1960 == pytest.approx(0.4, abs=0.04)
+    sites = truth.drop_duplicates(["tf", "region"])["tf"].value_counts(normalize=True)
+    expected = 1 / np.arange(1, 41)
+    np.testing.assert_allclose(sites.to_numpy()[:5], (expected / expected.sum())[:5], rtol=0.2)
+    even = grs.datasets.simulate_multiome(20, n_genes=2000, n_tfs=40, n_types=1, rng=5)["rna"].uns["truth"]
+    assert even["gene"].nunique() / 1960 == pytest.approx(0.8, abs=0.04)
+    assert even["tf"].value_counts().iloc[0] < 2 * even["tf"].value_counts().median()
+
+
+def test_genes_may_all_be_without_a_regulator():
+    mdata = grs.datasets.simulate_multiome(30, n_genes=40, n_tfs=5, n_types=2, regulated=0, rng=0)
+    assert mdata["rna"].uns["truth"].empty
+    assert mdata["rna"].shape == (30, 40)
+
+
 def test_threshold_has_its_p_value_in_all_sequences():
     points = np.rint(np.log2(_sequence.draw_motifs(1, np.random.default_rng(0))[0] / 0.25) * 50).astype(np.int64)
     scores = np.zeros(1, dtype=np.int64)
@@ -202,6 +220,8 @@ def test_two_thousand_cells_take_less_than_ten_seconds():
         ({"n_tfs": 1}, "n_tfs must lie"),
         ({"n_genes": 40, "n_tfs": 40}, "n_genes must lie"),
         ({"n_types": 0}, "n_types must lie"),
+        ({"regulated": 1.2}, "regulated must lie"),
+        ({"hubs": -1.0}, "hubs must lie"),
     ],
 )
 def test_bad_sizes_are_named(sizes, match):

@@ -59,7 +59,7 @@ def regression() -> tuple[np.ndarray, np.ndarray]:
 def fit(x: np.ndarray, y: np.ndarray, options: BoostSettings, seed: int = 7) -> tuple[np.ndarray, int]:
     start, feature = np.array([0, x.shape[1]]), np.arange(x.shape[1])
     seeds = np.array([seed], dtype=np.uint64)
-    importance, trees = boost_block(
+    importance, trees, _ = boost_block(
         bin_columns(sp.csc_matrix(x), options.n_bins), start, feature, y[None], seeds, options
     )
     return importance, int(trees[0])
@@ -124,10 +124,10 @@ def test_a_gene_without_candidates_is_left_out(regression):
     options = BoostSettings(n_trees=5)
     start = np.array([0, 0, 15])
     seeds = np.array([1, 7], dtype=np.uint64)
-    importance, trees = boost_block(
+    importance, trees, explained = boost_block(
         bin_columns(sp.csc_matrix(x), 64), start, np.arange(15), np.stack([y, y]), seeds, options
     )
-    assert trees[0] == 0
+    assert trees[0] == explained[0] == 0
     np.testing.assert_array_equal(importance, fit(x, y, options)[0])
 
 
@@ -141,13 +141,29 @@ def test_a_cut_into_blocks_changes_no_bit(regression, subsample):
         BoostSettings(n_trees=60, subsample=subsample, max_features=0.4),
         bin_columns(sp.csc_matrix(x), 32),
     )
-    whole, trees = boost_block(binned, start, feature, genes, seeds, options)
+    whole, trees, explained = boost_block(binned, start, feature, genes, seeds, options)
     for g in range(4):
         own = slice(start[g], start[g + 1])
         offsets = start[g : g + 2] - start[g]
         part = boost_block(binned, offsets, feature[own], genes[g : g + 1], seeds[g : g + 1], options)
         np.testing.assert_array_equal(part[0], whole[own])
         assert part[1] == trees[g]
+        assert part[2] == explained[g]
+
+
+def test_explained_variance_is_a_cautious_estimate_of_that_in_new_cells(regression):
+    x, y = regression
+    noise = np.random.default_rng(1).normal(size=400).astype(np.float32)
+    options = BoostSettings(n_trees=2000, rate=0.05, max_features=0.3, subsample=0.8)
+    binned, features = bin_columns(sp.csc_matrix(x), options.n_bins), np.arange(x.shape[1])
+    both = np.tile(features, 2), np.stack([y, noise]), np.array([7, 7], dtype=np.uint64)
+    _, trees, explained = boost_block(binned, np.array([0, 15, 30]), *both, options)
+    train, test = slice(0, 300), slice(300, 400)
+    model = GradientBoostingRegressor(
+        learning_rate=0.05, n_estimators=int(trees[0]), max_features=0.3, subsample=0.8, random_state=0
+    ).fit(x[train], y[train])
+    assert -0.15 < explained[0] - model.score(x[test], y[test]) < 0.02
+    assert explained[1] < 0.01
 
 
 def test_blocks_cover_all_genes_once():

@@ -16,7 +16,6 @@ GENES_PER_CHROM = 125
 REGIONS_PER_GENE = 6
 DECAY = 0.87  # enhancer distances follow d ** -0.87 (contact probability, CRISPRi screens)
 NEAREST, FARTHEST = 2_000, 300_000  # bp between an enhancer and its TSS
-UNREGULATED = 0.2  # share of the non-TF genes without any enhancer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +46,14 @@ def numbered(prefix: str, count: int, digits: int) -> list[str]:
     return [f"{prefix}{i:0{width}d}" for i in range(1, count + 1)]
 
 
-def lay_out_genome(n_genes: int, n_tfs: int, rng: np.random.Generator) -> Layout:
-    """Draw positions of genes, enhancers, promoters and decoy regions."""
+def lay_out_genome(n_genes: int, n_tfs: int, regulated: float, rng: np.random.Generator) -> Layout:
+    """Draw positions of genes, enhancers (of a share `regulated` of the genes), promoters and decoy regions."""
     n_chroms = max(2, round(n_genes / GENES_PER_CHROM))
     slots = np.full(n_chroms, -(-n_genes // n_chroms) * SPACING // STEP)
     genes = _draw_genes(n_genes, n_tfs, n_chroms, int(slots[0]) * STEP, rng)
     tss = np.where(genes["strand"] == "+", genes["start"], genes["end"])
     chrom = genes["chrom"].cat.codes.to_numpy().astype(np.int64)
-    gene = _enhancer_owners(genes["is_tf"].to_numpy(), rng)
+    gene = _enhancer_owners(genes["is_tf"].to_numpy(), regulated, rng)
     near = rng.random(gene.size)
     enhancers = _slot(chrom[gene], tss[gene] + _distances(near, rng), slots)
     promoters = _slot(chrom, tss, slots)
@@ -97,10 +96,10 @@ def _draw_genes(n_genes: int, n_tfs: int, n_chroms: int, length: int, rng: np.ra
     )
 
 
-def _enhancer_owners(is_tf: np.ndarray, rng: np.random.Generator) -> Int[np.ndarray, " enhancers"]:
-    """Gene of every enhancer: none for TFs and a share of the genes, else 1 to 3."""
+def _enhancer_owners(is_tf: np.ndarray, regulated: float, rng: np.random.Generator) -> Int[np.ndarray, " enhancers"]:
+    """Gene of every enhancer: none for TFs and the genes that are not regulated, else 1 to 3."""
     count = 1 + rng.binomial(2, 0.3, is_tf.size)
-    count[is_tf | (rng.random(is_tf.size) < UNREGULATED)] = 0
+    count[is_tf | (rng.random(is_tf.size) < 1 - regulated)] = 0
     return np.repeat(np.arange(is_tf.size), count)
 
 

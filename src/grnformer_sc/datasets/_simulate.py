@@ -64,6 +64,8 @@ def simulate_multiome(
     n_genes: int = 500,
     n_tfs: int = 40,
     n_types: int = 5,
+    regulated: float = 0.8,
+    hubs: float = 0.0,
     planted: bool = True,
     rng: RngLike = 0,
 ) -> MuData:
@@ -86,7 +88,12 @@ def simulate_multiome(
     n_tfs
         TFs.
     n_types
-        Cell types.
+        Cell types; 1 gives cells of one line, in which a gene without an enhancer follows nothing but weak shared factors.
+    regulated
+        Share of the genes, TFs aside, that have an enhancer.
+    hubs
+        How unevenly sites are shared among TFs: the k-th most frequent TF has a share proportional to k ** -hubs. With 0 all
+        TFs have about as many targets, with 1 a few have a large part of them and most have a handful, as in real networks.
     planted
         `False` cuts every link: TFs neither open a region nor act on a gene. Genes, regions and TFs still follow cell
         types and shared factors, each in its own way, and motifs stay where they are; the table of true links is empty.
@@ -109,7 +116,8 @@ def simulate_multiome(
     Raises
     ------
     ValueError
-        A number is too small: a network needs 2 TFs and more genes than TFs, and every type 2 cells.
+        A number is too small: a network needs 2 TFs and more genes than TFs, and every type 2 cells. `regulated` is no
+        share, or `hubs` is not between 0 and 5.
 
     Examples
     --------
@@ -121,9 +129,11 @@ def simulate_multiome(
     ['tf', 'region', 'gene', 'sign', 'logic']
     """
     _check_sizes(n_cells, n_genes, n_tfs, n_types)
+    need_between(regulated, 0, 1, name="regulated")
+    need_between(hubs, 0, 5, name="hubs")
     root = as_root(rng)
-    layout = lay_out_genome(n_genes, n_tfs, generator(root, "layout"))
-    plan = _draw_regulation(layout, n_tfs, n_types, generator(root, "regulation"))
+    layout = lay_out_genome(n_genes, n_tfs, regulated, generator(root, "layout"))
+    plan = _draw_regulation(layout, n_tfs, n_types, hubs, generator(root, "regulation"))
     if not planted:
         layout, plan = _cut_links(layout, plan)
     types = _draw_types(n_cells, n_types, generator(root, "types"))
@@ -161,13 +171,13 @@ def _draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> Int[np.
     return rng.permutation(np.searchsorted(edges, np.arange(n_cells), side="right"))
 
 
-def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Generator) -> Regulation:
+def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, hubs: float, rng: np.random.Generator) -> Regulation:
     n_regions, n_genes = len(layout.regions), len(layout.genes)
     enhancers = np.unique(layout.links["region"])
     rest = np.setdiff1d(np.flatnonzero(~layout.regions["promoter"].to_numpy()), enhancers)
     kind = rng.random(rest.size)
-    bound, copies = rest[kind < BOUND], rest[(kind >= BOUND) & (kind < BOUND + COPIED)]
-    sites = _draw_sites(np.r_[enhancers, bound], n_tfs, rng)
+    bound, copies = rest[kind < BOUND], rest[(kind >= BOUND) & (kind < BOUND + COPIED * min(enhancers.size, 1))]
+    sites = _draw_sites(np.r_[enhancers, bound], n_tfs, hubs, rng)
     per_region = sites.groupby("region")["tf"].transform("size").to_numpy()
     pull = 1.2 * sites["sign"].to_numpy() / np.sqrt(per_region)
     opening = sp.csr_matrix((pull, (sites["tf"], sites["region"])), (n_tfs, n_regions))
@@ -205,14 +215,22 @@ def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, rng: np.random.Ge
     )
 
 
-def _draw_sites(regions: Int[np.ndarray, " bound"], n_tfs: int, rng: np.random.Generator) -> pd.DataFrame:
+def _draw_sites(regions: Int[np.ndarray, " bound"], n_tfs: int, hubs: float, rng: np.random.Generator) -> pd.DataFrame:
     """TFs bound to each region: one to three different ones, most with the main sign of the TF."""
     count = 1 + (rng.random(regions.size) < 0.5) + (rng.random(regions.size) < 0.1)
     main = np.where(rng.permutation(n_tfs) < REPRESSORS * n_tfs, -1, 1)
-    sites = pd.DataFrame({"region": np.repeat(regions, count), "tf": rng.integers(0, n_tfs, count.sum())})
+    sites = pd.DataFrame({"region": np.repeat(regions, count), "tf": _draw_tfs(n_tfs, hubs, int(count.sum()), rng)})
     sites["sign"] = main[sites["tf"]] * np.where(rng.random(len(sites)) < TURNED, -1, 1)
     sites["both"] = np.repeat(rng.random(regions.size) < 0.5, count)
     return sites.drop_duplicates(["region", "tf"]).sort_values(["region", "tf"], ignore_index=True)
+
+
+def _draw_tfs(n_tfs: int, hubs: float, size: int, rng: np.random.Generator) -> Int[np.ndarray, " sites"]:
+    """TF of every site; the k-th most frequent one (which, is random) has a share proportional to k ** -hubs."""
+    if hubs == 0:
+        return rng.integers(0, n_tfs, size)
+    share = rng.permutation(np.arange(1, n_tfs + 1) ** -hubs)
+    return rng.choice(n_tfs, size, p=share / share.sum())
 
 
 def _mix(shown: np.ndarray, hidden: np.ndarray, coupling: np.ndarray) -> np.ndarray:

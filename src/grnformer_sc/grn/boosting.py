@@ -73,16 +73,24 @@ def boost_block(
     target: Float[np.ndarray, "genes cells"],
     seeds: np.ndarray,
     settings: BoostSettings,
-) -> tuple[Float[np.ndarray, " pairs"], Int[np.ndarray, " genes"]]:
-    """Importances of the candidate features of every gene (sum 1, or all 0 when nothing was learnt), and tree counts."""
+) -> tuple[Float[np.ndarray, " pairs"], Int[np.ndarray, " genes"], Float[np.ndarray, " genes"]]:
+    """Boost every gene on its candidate features.
+
+    Returns
+    -------
+    Importances (sum 1 per gene, or all 0 when nothing was learnt), numbers of trees, and the share of every gene's variance
+    that its trees explained, each in the cells that it left out (0 where `subsample` is 1). That is less than they explain
+    in new cells, since earlier trees have seen the left-out ones.
+    """
     importance = np.zeros(feature.size, dtype=np.float32)
     trees = np.zeros(target.shape[0], dtype=np.int64)
+    explained = np.zeros(target.shape[0], dtype=np.float32)
     boost_genes(
         features.indptr, features.indices, features.bins, features.top, start, feature,
         np.ascontiguousarray(target, dtype=np.float32), seeds, settings.n_trees, settings.rate, settings.max_features,
-        settings.subsample, settings.window, settings.depth, settings.min_leaf, importance, trees,
+        settings.subsample, settings.window, settings.depth, settings.min_leaf, importance, trees, explained,
     )  # fmt: skip
-    return importance, trees
+    return importance, trees, explained
 
 
 def blocks_of(work: Int[np.ndarray, " genes"], limit: int = BLOCK_PAIRS) -> list[tuple[int, int]]:

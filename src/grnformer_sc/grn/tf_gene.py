@@ -97,8 +97,8 @@ def combine_parts(
     One judge is boosting share x sqrt(ridge |z|), by which pairs are ranked; the root weakens ridge, which suffers on
     metacells. The other is the squared correlation: worse where cells are many, better where they are few. Either gives
     every gene the sum 1, and the votes are their sum: on simulations they order the triplets of a network better than the
-    first judge alone. To divide each TF by the size of its votes over all genes would raise this further, but simulated
-    TFs have far more even numbers of targets than real ones.
+    first judge alone. To divide each TF by the size of its votes over all genes helps where all TFs have about as many
+    targets, and harms where a few have most of them. Other ways to join the parts: docs/explain/truth.md.
     """
     judges = np.sqrt(ridge) * boosting, rho * rho
     real = judges if among is None else (np.sqrt(among.ridge) * among.boosting, among.rho * among.rho)
