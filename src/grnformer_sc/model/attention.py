@@ -113,15 +113,13 @@ def _group_sums(
     for _, batch in batches(net, collator, rows, batch_size=batch_size):
         token = ~batch.padding.cpu()
         share = (token / token.sum(dim=1, keepdim=True).clamp(min=1)).double()  # every cell counts alike
+        place = net.backbone.places(batch).cpu()
         for part, weights in net.attention(batch):
-            start = max(part.start - 1, 0)  # query 0 is CLS
-            chunk = slice(start, part.stop - 1)
-            read = weights[:, 1:] if part.start == 0 else weights
-            read = read.double().cpu()
-            mass += torch.einsum("cq,cqk->k", share[:, chunk], read)
-            here = token[:, chunk]
-            of = batch.genes.cpu()[:, chunk][here]
-            pairs.index_add_(0, of, read[here][:, columns])
+            cell, column = torch.nonzero(token & (place >= part.start) & (place < part.stop), as_tuple=True)
+            read = weights.double().cpu()[cell, place[cell, column] - part.start]
+            mass += share[cell, column] @ read
+            of = batch.genes.cpu()[cell, column]
+            pairs.index_add_(0, of, read[:, columns])
             seen.index_add_(0, of, torch.ones(of.numel(), dtype=torch.float64))
     mean = (mass / rows.size).numpy()
     return _GroupSums(nodes, mean[:-1][present], float(mean[-1]), nodes[is_tf], pairs.numpy(), seen.numpy(), rows.size)

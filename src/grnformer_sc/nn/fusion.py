@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .adapter import GraphAdapter
-from .backbones.base import Backbone
+from .backbones.base import Backbone, Encoded
 from .batch import CellBatch
 from .graph import StructureGraph
 from .perturb import PerturbEdges
@@ -19,11 +19,12 @@ from .structure import StructureEncoder
 
 @dataclass(frozen=True, slots=True)
 class FusedOutput:
-    """Embeddings of tokens and cells, and the prediction of every token's gene."""
+    """Embeddings of tokens and cells, the prediction of every token's gene, and what the backbone's further losses need."""
 
-    genes: Float[Tensor, "cells tokens dim"]
+    genes: Float[Tensor, "cells tokens out_dim"]
     cells: Float[Tensor, "cells dim"]
     prediction: Float[Tensor, "cells tokens"]
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class Structure:
 class GRNFormerNet(nn.Module):
     """A backbone whose last layer reads the cell's gene regulatory network (Qiu et al. 2025).
 
-    Without `structure` the backbone keeps its own last layer: the same model without a network, the control.
+    Without `structure` the backbone keeps its own last layer: the same model without a network, the control. Without
+    `head` the backbone predicts values on its own scale.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, structure: Structure | None = None) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module | None, structure: Structure | None = None) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.graph = None if structure is None else structure.graph
@@ -56,14 +58,22 @@ class GRNFormerNet(nn.Module):
         self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
     ) -> FusedOutput:
         """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
-        h, silent = self._expression(batch)
+        x = self._expression(batch)
         if self.adapter is None:
-            h = self.backbone.last_layer(h, silent)
+            x = self.backbone.last_layer(x)
         else:
             keys, present = self.keys(batch, generator=generator if perturb else None)
-            h = self.adapter(h, keys, present)
-        tokens = h[:, 1:]
-        return FusedOutput(tokens, h[:, 0], self.head(tokens, batch.genes, batch.log_size))
+            x = x.with_h(self.adapter(x.h, keys, present))
+        read = self.backbone.read(x, batch)
+        return FusedOutput(read.tokens, read.cells, self.predict(read.tokens, batch), read.extra)
+
+    def predict(
+        self, tokens: Float[Tensor, "cells tokens out_dim"], batch: CellBatch
+    ) -> Float[Tensor, "cells tokens"]:
+        """Prediction of every token's gene, by the head or by the backbone itself."""
+        if self.head is None:
+            return self.backbone.predict(tokens)
+        return self.head(tokens, batch.genes, batch.log_size)
 
     def keys(
         self, batch: CellBatch, *, generator: torch.Generator | None = None
@@ -91,18 +101,18 @@ class GRNFormerNet(nn.Module):
         return h[:n_cells] + h[n_cells:][place], present
 
     def attention(self, batch: CellBatch) -> Iterator[tuple[slice, Float[Tensor, "cells queries keys_and_1"]]]:
-        """Attention of the tokens (CLS first) on the genes of `graph.key_index[group]` and the sink, in query chunks."""
+        """Attention of the backbone's places on the genes of `graph.key_index[group]` and the sink, in query chunks.
+
+        `backbone.places` tells which place stands for a token.
+        """
         if self.adapter is None:
             msg = "this network was built without a structure part and has no attention on genes."
             raise ValueError(msg)
-        yield from self.adapter.attention(self._expression(batch)[0], *self.keys(batch))
+        yield from self.adapter.attention(self._expression(batch).h, *self.keys(batch))
 
-    def _expression(
-        self, batch: CellBatch
-    ) -> tuple[Float[Tensor, "cells tokens_and_1 dim"], Bool[Tensor, "cells tokens"]]:
-        """Expression embeddings, and the tokens that nobody attends to."""
-        silent = self._silent(batch)
-        return self.backbone.encode(self.backbone.embed(batch), silent), silent
+    def _expression(self, batch: CellBatch) -> Encoded:
+        """Expression embeddings before the layer that the adapter replaces."""
+        return self.backbone.encode(self.backbone.embed(batch, self._silent(batch)))
 
     def _silent(self, batch: CellBatch) -> Bool[Tensor, "cells tokens"]:
         return batch.padding

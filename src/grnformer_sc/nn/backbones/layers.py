@@ -1,0 +1,64 @@
+"""Transformer layers that several backbones share."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one projection for queries, keys and values (torch's parameter names)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
+        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True."""
+        q, k, v = (
+            split_heads(part, self.heads)
+            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        )
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(out.transpose(1, 2).reshape(h.shape))
+
+    def weights(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells heads places places"]:
+        """Attention weights, which `forward` does not hold."""
+        q, k, _ = (
+            split_heads(part, self.heads)
+            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        )
+        score = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+        return score.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+
+class PostNormLayer(nn.Module):
+    """Transformer encoder layer that normalises after each residual (ReLU feed-forward)."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(dim, heads)
+        self.linear1, self.linear2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
+        """Update all places; they attend where `mask` is True."""
+        h = self.norm1(h + self.dropout(self.self_attn(h, mask)))
+        return self.norm2(h + self.dropout(self.linear2(self.dropout(functional.relu(self.linear1(h))))))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Cells x places x dim to cells x heads x places x dim of a head."""
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def heard(silent: Bool[Tensor, "cells places"]) -> Bool[Tensor, "cells 1 1 places"]:
+    """Attention mask that leaves silent keys out."""
+    return ~silent[:, None, None, :]
