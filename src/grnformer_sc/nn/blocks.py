@@ -1,0 +1,32 @@
+"""Work on the graphs of a batch in blocks, with as many threads as torch uses and the same result for any number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+BLOCKS = 16  # sums over graphs are taken block by block
+
+
+def n_blocks(n_graphs: int) -> int:
+    """Number of blocks."""
+    return min(BLOCKS, n_graphs)
+
+
+def in_blocks(work: Callable[[int, int, int], None], n_graphs: int) -> None:
+    """Call `work(block, first graph, last graph + 1)` for all blocks; it must release the interpreter's lock to run beside others."""
+    blocks = n_blocks(n_graphs)
+    bounds = [n_graphs * block // blocks for block in range(blocks + 1)] if blocks else []
+
+    def one(block: int) -> None:
+        work(block, bounds[block], bounds[block + 1])
+
+    threads = min(torch.get_num_threads(), blocks)
+    if threads <= 1:
+        for block in range(blocks):
+            one(block)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, range(blocks)))
