@@ -18,6 +18,7 @@ from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
 from ..nn.heads import CountHead, NegativeBinomialHead
 from ..nn.losses import masked_loss
+from ..nn.objective import EdgeHead, consistency_loss, edge_loss
 from ..nn.perturb import PerturbEdges
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
@@ -56,24 +57,53 @@ def build_net(
 
 def _structure(config: ModelConfig, context: Context, network: Network, genes: pd.Index) -> Structure:
     return Structure(
-        graph=structure_graph(network, genes, context.partners),
-        encoder=StructureEncoder(config.dim, config.dim, layers=config.structure_layers, dropout=config.dropout),
-        adapter=GraphAdapter(config.dim, config.heads, beta=config.beta, dropout=config.dropout),
-        perturb=PerturbEdges(alpha=config.alpha, mode=config.perturb),
+        graph=structure_graph(network, genes, context.partners, weighted=config.edge_weights),
+        encoder=StructureEncoder(
+            config.dim,
+            config.dim,
+            layers=config.structure_layers,
+            conv=config.conv,
+            dropout=config.dropout,
+            tie_scales=config.tie_scales or config.scales != "both",
+            read_expression=config.node_features == "gene+expression",
+        ),
+        adapter=GraphAdapter(
+            config.dim,
+            config.heads,
+            beta=config.beta,
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+        ),
+        perturb=PerturbEdges(alpha=config.alpha, mode=config.perturb, keep_degree=config.keep_degree),
         tf_keys_only=config.keys == "tf",
+        scales=config.scales,
+        edge_head=EdgeHead(config.dim) if config.edge_prediction else None,
+        two_views=config.consistency > 0,
     )
 
 
 def build_loss(config: ModelConfig, net: GRNFormerNet) -> Callable[[FusedOutput, CellBatch], Tensor]:
-    """Loss of an output given its batch: masked counts (or the backbone's own values), and the backbone's further losses."""
+    """Loss of an output given its batch: masked counts (or the backbone's own values), and the further terms."""
 
     def loss(out: FusedOutput, batch: CellBatch) -> Tensor:
         target = net.backbone.values(batch.counts, batch) if config.loss == "mse" else None
         log_inverse = getattr(net.head, "log_inverse", None)
         main = masked_loss(out.prediction, batch, loss=config.loss, target=target, log_inverse=log_inverse)
-        return main + net.backbone.extra_loss(out.extra, batch)
+        return main + net.backbone.extra_loss(out.extra, batch) + _network_loss(config, out, batch, log_inverse)
 
     return loss
+
+
+def _network_loss(config: ModelConfig, out: FusedOutput, batch: CellBatch, log_inverse: Tensor | None) -> Tensor:
+    """Terms that speak about the network, where the output holds them (in training)."""
+    total, extra, asked = out.prediction.new_zeros(()), out.extra, batch.masked
+    if "edge_scores" in extra:
+        total = total + config.edge_prediction * edge_loss(extra["edge_scores"], extra["edge_labels"])
+    if "second" in extra:
+        spread = None if log_inverse is None else log_inverse[batch.genes[asked]]
+        views = out.prediction[asked], extra["second"][asked]
+        total = total + config.consistency * consistency_loss(*views, loss=config.loss, log_inverse=spread)
+    return total
 
 
 def expected_counts(config: ModelConfig, net: GRNFormerNet, out: FusedOutput, batch: CellBatch) -> Tensor:

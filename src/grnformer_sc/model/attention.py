@@ -104,8 +104,8 @@ def _group_sums(
     net: GRNFormerNet, graph: StructureGraph, collator: Collator, rows: np.ndarray, group: int, *, batch_size: int
 ) -> _GroupSums:
     """Add up the attention of one group's cells; all of them share their keys."""
-    present = graph.key_present[group].cpu().numpy()
-    nodes = graph.key_index[group].cpu().numpy()[present]
+    index, filled = (keys[group].cpu().numpy() for keys in graph.keys(tf_only=net.tf_keys_only))
+    present, nodes = filled, index[filled]
     is_tf = graph.is_tf.cpu().numpy()[nodes]
     n_genes, columns = graph.n_genes, torch.from_numpy(np.flatnonzero(present)[is_tf])
     pairs = torch.zeros(n_genes, columns.numel(), dtype=torch.float64)

@@ -10,6 +10,8 @@ from .._core.checks import fail, listing, need_between, need_one_of
 from ..data.batch import TokenSpec
 from ..data.gates import GateName
 from ..nn.backbones import BackboneConfig, get_backbone
+from ..nn.convolutions import CONVOLUTIONS
+from ..nn.fusion import Scales
 
 
 class _Json:
@@ -55,8 +57,16 @@ class ModelConfig(_Json):
         `grs.nn.ScPaLMConfig`.
     dim, layers, heads, dropout
         Width, transformer layers (the adapter replaces one more), attention heads, dropout.
-    structure_layers
-        GraphSAGE layers of the structure encoder.
+    structure_layers, conv
+        Layers of the structure encoder and their kind: `"sage"`, `"gcn"` or `"gin"`.
+    scales, tie_scales
+        Networks that are embedded: of cells (`"cell"`), of their types (`"type"`) or `"both"`, summed; by the same layers
+        or by layers of their own.
+    edge_weights
+        Weigh links by their score (of mean 1 within each eRegulon of a group) instead of counting them alike.
+    node_features
+        `"gene"`: embedding of the gene and role as TF. `"gene+expression"` adds what the backbone made of the cell's unmasked
+        genes.
     use_grn
         False gives the same model without the network: the control.
     gate
@@ -65,8 +75,15 @@ class ModelConfig(_Json):
         Nodes that attention reads: TFs only or all genes of the network.
     beta
         Weight of the fused part: a number, or None to learn it from 0.
-    alpha, perturb
-        Share of the edges replaced in each training step, and by what.
+    keep_ffn
+        Keep the feed-forward part of the layer that the adapter replaces, after the adapter.
+    attention_dropout
+        Dropout of the adapter's attention weights.
+    alpha, perturb, keep_degree
+        Largest share of the edges replaced in each training step, by what, and whether every TF keeps its number of targets.
+    edge_prediction, consistency
+        Weights of two further terms of the loss: links held out of the networks of types and predicted from structure; and
+        agreement of the predictions from two perturbations of the edges. 0 leaves a term out.
     loss
         `"poisson"`: counts of all masked genes, zeros included, given the visible size factor. Counts are what is
         measured and most of them are 0 or 1, where ranks within a cell keep little. `"nb"`: the same with a dispersion per
@@ -83,12 +100,22 @@ class ModelConfig(_Json):
     heads: int = 2
     dropout: float = 0.1
     structure_layers: int = 1
+    conv: Literal["sage", "gcn", "gin"] = "sage"
+    scales: Scales = "both"
+    tie_scales: bool = True
+    edge_weights: bool = False
+    node_features: Literal["gene", "gene+expression"] = "gene"
     use_grn: bool = True
     gate: GateName = "auto"
     keys: Literal["tf", "all"] = "all"
     beta: float | None = None
+    keep_ffn: bool = False
+    attention_dropout: float = 0.0
     alpha: float = 0.2
     perturb: Literal["coexpression", "random", "none"] = "coexpression"
+    keep_degree: bool = False
+    edge_prediction: float = 0.0
+    consistency: float = 0.0
     loss: Literal["poisson", "nb", "mse"] = "poisson"
     mask_ratio: float = 0.25
     max_tokens: int = 1024
@@ -99,8 +126,13 @@ class ModelConfig(_Json):
         need_one_of(self.keys, ("tf", "all"), name="keys")
         need_one_of(self.perturb, ("coexpression", "random", "none"), name="perturb")
         need_one_of(self.loss, ("poisson", "nb", "mse"), name="loss")
+        need_one_of(self.conv, tuple(CONVOLUTIONS), name="conv")
+        need_one_of(self.scales, ("both", "cell", "type"), name="scales")
+        need_one_of(self.node_features, ("gene", "gene+expression"), name="node_features")
         need_between(self.alpha, 0, 1, name="alpha")
         need_between(self.dropout, 0, 0.9, name="dropout")
+        need_between(self.attention_dropout, 0, 0.9, name="attention_dropout")
+        _need_at_least(self, 0, "edge_prediction", "consistency")
         _need_at_least(self, 1, "dim", "layers", "heads", "structure_layers")
         if self.dim % self.heads:
             raise fail(
@@ -137,6 +169,7 @@ class ModelConfig(_Json):
             heads=self.heads,
             dropout=self.dropout,
             keep_last=not self.use_grn,
+            keep_ffn=self.keep_ffn,
             value_head=self.loss == "mse",
             **self.backbone_settings,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -52,20 +54,12 @@ class CellSummaryNet(GRNFormerNet):
             start.mul_(0.1)
             start[:, :width] += loadings[:width].T * n_genes**0.5  # loadings have unit length: unit variance per column
 
-    def forward(
-        self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
-    ) -> FusedOutput:
-        """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
-        silent = self._silent(batch)
-        x = self.backbone.encode(self.backbone.embed(batch, silent))
-        if self.adapter is None:
-            x = self.backbone.last_layer(x)
-        else:
-            x = self._fuse(self.adapter, x, *self.keys(batch, generator=generator if perturb else None))
-        read = self.backbone.read(x, batch)
-        cells = read.cells + self._summary(batch, silent)
+    def _read(self, x: Encoded, batch: CellBatch) -> FusedOutput:
+        """Read out, with the summary in the cell and the cell in the predictions."""
+        out = super()._read(x, batch)
+        cells = out.cells + self._summary(batch, self._silent(batch))
         from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
-        return FusedOutput(read.tokens, cells, self.predict(read.tokens, batch) + from_cell, read.extra)
+        return replace(out, cells=cells, prediction=out.prediction + from_cell)
 
     def _fuse(
         self, adapter: GraphAdapter, x: Encoded, keys: Float[Tensor, "cells keys dim"], present: Bool[Tensor, "cells keys"]

@@ -15,10 +15,15 @@ from .adapter import GraphAdapter as GraphAdapter
 from .batch import CellBatch as CellBatch
 from .fusion import FusedOutput as FusedOutput
 from .fusion import GRNFormerNet as GRNFormerNet
-from .graph import GraphEdges as GraphEdges
+from .gated import GatedEdges as GatedEdges
+from .graph import EdgeList as EdgeList
 from .graph import StructureGraph as StructureGraph
 from .heads import CountHead as CountHead
 from .heads import NegativeBinomialHead as NegativeBinomialHead
 from .losses import masked_loss as masked_loss
+from .objective import EdgeHead as EdgeHead
+from .objective import consistency_loss as consistency_loss
+from .objective import edge_loss as edge_loss
 from .perturb import PerturbEdges as PerturbEdges
+from .convolutions import CONVOLUTIONS as CONVOLUTIONS
 from .structure import StructureEncoder as StructureEncoder

@@ -40,13 +40,18 @@ class SageConvolution(Convolution):
         self.relations = nn.ModuleDict({name: nn.Linear(dim, dim, bias=False) for name in RELATIONS})
 
     def forward(self, h: Nodes, edges: GatedEdges) -> Float[Tensor, "graphs genes dim"]:
-        """Update all nodes. Linear maps are applied to the few TFs, before the sum or after it."""
+        """Update all nodes; linear maps are applied where there are fewest vectors, before a sum or after it."""
         tfs, (into, out) = edges.network.tfs, edges.degrees
         sent = h[:, tfs]
         sent = torch.cat([self.relations["act_forward"](sent), self.relations["rep_forward"](sent)], dim=1)
         update = to_genes(edges, self.dropout(sent), inverse(into), self.own(h))
-        act, rep = (to_tfs(edges, h) * inverse(out).flatten(1)[..., None]).chunk(2, dim=1)
-        heard = self.relations["act_reverse"](act) + self.relations["rep_reverse"](rep)
+        share, reverse = inverse(out).flatten(1)[..., None], [self.relations[f"{sign}_reverse"] for sign in ("act", "rep")]
+        if h.shape[0] == 1:
+            heard = to_tfs(edges, torch.stack([linear(h) for linear in reverse], dim=1)) * share
+            heard = heard.view(edges.n_graphs, 2, tfs.numel(), -1).sum(dim=1)
+        else:
+            means = (to_tfs(edges, h[:, None]) * share).chunk(2, dim=1)
+            heard = torch.stack([linear(mean) for linear, mean in zip(reverse, means, strict=True)]).sum(dim=0)
         return update.index_add_(1, tfs, self.dropout(heard).float())
 
 
@@ -71,7 +76,7 @@ class GcnConvolution(Convolution):
             update = update + forward(h) / heard_by_genes[:, sign, :, None] + reverse(h) / heard_by_tfs[:, sign, :, None]
             sent.append(forward(h[:, tfs]) * heard_by_genes[:, sign, tfs, None].rsqrt())
         update = to_genes(edges, self.dropout(torch.cat(sent, dim=1)), heard_by_genes.rsqrt(), update)
-        act, rep = (to_tfs(edges, h, heard_by_tfs.rsqrt()) * (1 + out).rsqrt().flatten(1)[..., None]).chunk(2, dim=1)
+        act, rep = (to_tfs(edges, h[:, None], heard_by_tfs.rsqrt()) * (1 + out).rsqrt().flatten(1)[..., None]).chunk(2, dim=1)
         heard = self.relations["act_reverse"](act) + self.relations["rep_reverse"](rep)
         return update.index_add_(1, tfs, self.dropout(heard).float())
 
@@ -89,7 +94,7 @@ class GinConvolution(Convolution):
     def forward(self, h: Nodes, edges: GatedEdges) -> Float[Tensor, "graphs genes dim"]:
         """Update all nodes."""
         tfs, n_tfs = edges.network.tfs, edges.network.n_tfs
-        update, heard = self.own(h), self.dropout(to_tfs(edges, h))
+        update, heard = self.own(h), self.dropout(to_tfs(edges, h[:, None]))
         for sign, word in enumerate(("act", "rep")):
             forward, reverse = f"{word}_forward", f"{word}_reverse"
             parts = [self.dropout(h[:, tfs]), torch.zeros_like(h[:, tfs])]

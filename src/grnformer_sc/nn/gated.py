@@ -6,7 +6,7 @@ are on, elsewhere the edges are gathered and added up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -73,11 +73,15 @@ class GatedEdges:
     @cached_property
     def degrees(self) -> tuple[Float[Tensor, "graphs 2 genes"], Float[Tensor, "graphs 2 tfs"]]:
         """Summed weights of the edges of every gene and of every TF, by sign."""
-        n_tfs, like = self.network.n_tfs, self.network.weight
-        by_sign = torch.eye(2, dtype=like.dtype, device=like.device).repeat_interleave(n_tfs, 0)[None]
-        into = to_genes(self, by_sign).transpose(1, 2).contiguous()
-        out = to_tfs(self, like.new_ones(1, self.network.n_genes, 1)).view(self.n_graphs, 2, n_tfs)
-        return into, out
+        n_tfs, n_genes, like = self.network.n_tfs, self.network.n_genes, self.network.weight
+        out = to_tfs(self, like.new_ones(1, 1, n_genes, 1)).view(self.n_graphs, 2, n_tfs)
+        into = like.new_zeros(self.n_graphs, 2, n_genes)
+        if like.device.type == "cpu":
+            kernels.gene_degrees(*self.arrays, n_tfs, into.numpy())
+            return into, out
+        e, _, weight = _weighted(self, None)
+        place = (e.graph * 2 + (e.sign < 0)) * n_genes + e.gene
+        return into.view(-1).index_add(0, place, weight).view_as(into), out
 
     @cached_property
     def arrays(self) -> tuple[tuple[np.ndarray, ...], ...]:
@@ -114,17 +118,20 @@ def to_genes(
 
 
 def to_tfs(
-    edges: GatedEdges, source: Float[Tensor, "graphs_or_1 genes dim"], scale: Scale | None = None
+    edges: GatedEdges, source: Float[Tensor, "graphs_or_1 one_or_2 genes dim"], scale: Scale | None = None
 ) -> Float[Tensor, "graphs tfs_by_sign dim"]:
-    r"""Sum over the genes of every TF, :math:`\sum_{g} c_{sg} w_{tg} x_g`, for its activating, then its repressing edges.
+    r"""Sum over the genes of every TF, :math:`\sum_{g} c_{sg} w_{tg} x_{sg}`, for its activating, then its repressing edges.
 
-    What is the same for all graphs is added up once per row of the network, not once per graph.
+    `source` may be the same for both signs, and for all graphs: then it is added up once per row of the network, not once
+    per graph.
     """
     source = source.float()
-    if source.shape[0] == 1 and scale is None:
-        rows = _row_sums(edges, source[0])
-        return rows if edges.extra is None else rows + _to_tfs(edges.corrections, source, None)
-    return _to_tfs(edges, source, scale)
+    if source.device.type != "cpu":
+        return _gathered_to_tfs(edges, source, scale)
+    if source.shape[0] > 1 or scale is not None:
+        return _ToTfs.apply(source, edges, _scale(edges, scale))
+    out = _SharedToTfs.apply(source, edges)
+    return out if edges.extra is None else out + _ToTfs.apply(source, edges.corrections, _scale(edges, None))
 
 
 def inverse(degree: Tensor) -> Tensor:
@@ -132,26 +139,12 @@ def inverse(degree: Tensor) -> Tensor:
     return torch.where(degree > MIN_WEIGHT / 2, 1 / degree.clamp(min=MIN_WEIGHT / 2), 0.0)
 
 
-def _to_tfs(edges: GatedEdges, source: Tensor, scale: Scale | None) -> Tensor:
-    if source.device.type == "cpu":
-        return _ToTfs.apply(source, edges, _scale(edges, scale))
+def _gathered_to_tfs(edges: GatedEdges, source: Tensor, scale: Scale | None) -> Tensor:
     n_places = 2 * edges.network.n_tfs
     e, place, weight = _weighted(edges, scale)
-    sent = source.expand(edges.n_graphs, -1, -1)[e.graph, e.gene] * weight[:, None]
-    out = source.new_zeros(edges.n_graphs * n_places, source.shape[2])
+    sent = source.expand(edges.n_graphs, 2, -1, -1)[e.graph, (e.sign < 0).long(), e.gene] * weight[:, None]
+    out = source.new_zeros(edges.n_graphs * n_places, source.shape[3])
     return out.index_add(0, e.graph * n_places + place, sent).view(edges.n_graphs, n_places, -1)
-
-
-def _row_sums(edges: GatedEdges, source: Float[Tensor, "genes dim"]) -> Float[Tensor, "graphs tfs_by_sign dim"]:
-    net, n_places = edges.network, 2 * edges.network.n_tfs
-    used, inverse = torch.unique(edges.row, return_inverse=True)
-    which, link = spread(net.indptr, used)
-    sums = source.new_zeros(used.numel(), source.shape[1])
-    sums = sums.index_add(0, which, source[net.targets[link]] * net.weight[link, None])
-    out = source.new_zeros(edges.n_graphs * n_places, source.shape[1])
-    return out.index_add(0, edges.owner * n_places + net.row_place[edges.row], sums[inverse]).view(
-        edges.n_graphs, n_places, -1
-    )
 
 
 def _weighted(edges: GatedEdges, scale: Scale | None) -> tuple[EdgeList, Tensor, Tensor]:
@@ -172,14 +165,14 @@ class _ToGenes(torch.autograd.Function):
     def forward(ctx: Any, source: Tensor, base: Tensor, edges: GatedEdges, scale: Tensor) -> Tensor:
         ctx.edges, ctx.scale, ctx.shared = edges, scale, (source.shape[0] == 1, base.shape[0] == 1)
         out = base.expand(edges.n_graphs, -1, -1).clone(memory_format=torch.contiguous_format)
-        _run(kernels.to_genes, edges, scale, source, out)
+        _run(kernels.to_genes, edges, scale, source, out[:, None])
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         edges, grad = ctx.edges, grads[0].contiguous()
         shape = 2 * edges.network.n_tfs, grad.shape[2]
-        source = _summed(kernels.to_tfs, edges, ctx.scale, grad, shape, shared=ctx.shared[0])
+        source = _summed(kernels.to_tfs, edges, ctx.scale, grad[:, None], shape, shared=ctx.shared[0])
         base = None
         if ctx.needs_input_grad[1]:
             base = grad.sum(dim=0, keepdim=True) if ctx.shared[1] else grad
@@ -189,20 +182,37 @@ class _ToGenes(torch.autograd.Function):
 class _ToTfs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, source: Tensor, edges: GatedEdges, scale: Tensor) -> Tensor:
-        ctx.edges, ctx.scale, ctx.shared = edges, scale, source.shape[0] == 1
-        out = source.new_zeros(edges.n_graphs, 2 * edges.network.n_tfs, source.shape[2])
+        ctx.edges, ctx.scale, ctx.shape = edges, scale, source.shape
+        out = source.new_zeros(edges.n_graphs, 2 * edges.network.n_tfs, source.shape[3])
         _run(kernels.to_tfs, edges, scale, source, out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        edges, grad = ctx.edges, grads[0].contiguous()
-        shape = edges.network.n_genes, grad.shape[2]
-        return _summed(kernels.to_genes, edges, ctx.scale, grad, shape, shared=ctx.shared), None, None
+        shape, grad = ctx.shape, grads[0].contiguous()
+        return _summed(kernels.to_genes, ctx.edges, ctx.scale, grad, shape[1:], shared=shape[0] == 1), None, None
+
+
+class _SharedToTfs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, edges: GatedEdges) -> Tensor:
+        ctx.edges, ctx.shape = edges, source.shape
+        rows, network, _ = edges.arrays
+        sums = np.zeros((network[3].size, source.shape[3]), dtype=np.float32)
+        out = source.new_zeros(edges.n_graphs, 2 * edges.network.n_tfs, source.shape[3])
+        kernels.shared_to_tfs(rows, network, source.detach().contiguous().numpy()[0], sums, out.numpy())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        rows, network, _ = ctx.edges.arrays
+        sums, out = np.zeros((network[3].size, ctx.shape[3]), dtype=np.float32), grads[0].new_zeros(ctx.shape)
+        kernels.shared_to_genes(rows, network, grads[0].contiguous().numpy(), sums, out.numpy()[0])
+        return out, None
 
 
 def _summed(
-    kernel: Callable[..., None], edges: GatedEdges, scale: Tensor, source: Tensor, shape: tuple[int, int], *, shared: bool
+    kernel: Callable[..., None], edges: GatedEdges, scale: Tensor, source: Tensor, shape: Sequence[int], *, shared: bool
 ) -> Tensor:
     """Gradient of a source: one part per graph, or their sum."""
     parts = n_blocks(edges.n_graphs) if shared else edges.n_graphs

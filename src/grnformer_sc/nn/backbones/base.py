@@ -31,6 +31,8 @@ class BackboneConfig:
         All layers, the one that an adapter may replace included.
     keep_last
         Build that last layer (False where an adapter takes its place).
+    keep_ffn
+        Build the feed-forward part of that layer even so.
     value_head
         Build the backbone's own prediction of values.
     """
@@ -41,6 +43,7 @@ class BackboneConfig:
     heads: int = 4
     dropout: float = 0.1
     keep_last: bool = True
+    keep_ffn: bool = False
     value_head: bool = True
     of_file: ClassVar[tuple[str, ...]] = ()  # settings that describe a published file, not a model made from it
 
@@ -139,6 +142,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the layer that an adapter replaces (only where it was built)."""
+
+    @abstractmethod
+    def feed_forward(self, x: Encoded) -> Encoded:
+        """Run the feed-forward part of that layer alone (only with `keep_ffn`)."""
 
     @abstractmethod
     def read(self, x: Encoded, batch: CellBatch) -> Read:

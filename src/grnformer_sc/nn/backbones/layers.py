@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .base import BackboneConfig
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with one projection for queries, keys and values (torch's parameter names)."""
@@ -38,20 +40,41 @@ class SelfAttention(nn.Module):
         return score.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
 
-class PostNormLayer(nn.Module):
+class FeedForward(nn.Module):
+    """Second half of `PostNormLayer`, which may stay where an adapter takes the place of its attention."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def feed_forward(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
+        """Update each place by itself."""
+        return self.norm2(h + self.dropout(self.linear2(self.dropout(functional.relu(self.linear1(h))))))
+
+
+class PostNormLayer(FeedForward):
     """Transformer encoder layer that normalises after each residual (ReLU feed-forward)."""
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(dim, hidden, dropout)
         self.self_attn = SelfAttention(dim, heads)
-        self.linear1, self.linear2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.norm1 = nn.LayerNorm(dim)
 
     def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
         """Update all places; they attend where `mask` is True."""
-        h = self.norm1(h + self.dropout(self.self_attn(h, mask)))
-        return self.norm2(h + self.dropout(self.linear2(self.dropout(functional.relu(self.linear1(h))))))
+        return self.feed_forward(self.norm1(h + self.dropout(self.self_attn(h, mask))))
+
+
+def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
+    """Layers that the settings ask for; the last one whole, without its attention, or not at all."""
+    layers: list[nn.Module] = [
+        PostNormLayer(config.dim, config.heads, hidden, config.dropout) for _ in range(config.n_layers)
+    ]
+    if config.keep_ffn and not config.keep_last:
+        layers.append(FeedForward(config.dim, hidden, config.dropout))
+    return nn.ModuleList(layers)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -21,7 +21,7 @@ from ..._core.checks import fail, listing, need_one_of
 from ..batch import CellBatch
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, register_backbone
-from .layers import PostNormLayer, heard
+from .layers import heard, post_norm_layers
 from .performer import PerformerLayer
 from .published import Published, fill, need_no_options, need_state, read_tensors
 
@@ -97,12 +97,7 @@ class AutoDiscretisation(nn.Module):
 class _Encoder(nn.Module):
     def __init__(self, config: ScFoundationConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            [
-                PostNormLayer(config.dim, config.heads, 4 * config.dim, config.dropout)
-                for _ in range(config.n_layers)
-            ]
-        )
+        self.layers = post_norm_layers(config, 4 * config.dim)
         self.norm = nn.LayerNorm(config.dim)
 
 
@@ -173,6 +168,10 @@ class ScFoundation(Backbone):
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer of the encoder."""
         return self._run(x, [self.encoder.layers[self.config.layers - 1]])
+
+    def feed_forward(self, x: Encoded) -> Encoded:
+        """Run the feed-forward part of the last layer."""
+        return x.with_h(self.encoder.layers[-1].feed_forward(x.h))
 
     @staticmethod
     def _run(x: Encoded, layers: list[nn.Module]) -> Encoded:

@@ -21,7 +21,7 @@ from ..._core.checks import fail, listing
 from ..batch import CellBatch
 from ..values import bin_of, count_of_bin
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, masked_error, register_backbone
-from .layers import PostNormLayer, heard
+from .layers import heard, post_norm_layers
 from .published import Published, fill, need_no_options, need_state, read_tensors
 
 MASK_VALUE = -1.0
@@ -126,9 +126,7 @@ class _Encoder(nn.Module):
     def __init__(self, config: ScGPTConfig) -> None:
         super().__init__()
         hidden = 2 * config.dim if config.hidden is None else config.hidden
-        self.layers = nn.ModuleList(
-            [PostNormLayer(config.dim, config.heads, hidden, config.dropout) for _ in range(config.n_layers)]
-        )
+        self.layers = post_norm_layers(config, hidden)
 
 
 @register_backbone("scgpt")
@@ -175,6 +173,10 @@ class ScGPT(Backbone):
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer."""
         return self._run(x, [self.transformer_encoder.layers[self.config.layers - 1]])
+
+    def feed_forward(self, x: Encoded) -> Encoded:
+        """Run the feed-forward part of the last layer."""
+        return x.with_h(self.transformer_encoder.layers[-1].feed_forward(x.h))
 
     @staticmethod
     def _run(x: Encoded, layers: list[nn.Module]) -> Encoded:

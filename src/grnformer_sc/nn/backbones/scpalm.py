@@ -19,7 +19,7 @@ from ..._core.checks import fail
 from ..batch import CellBatch
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, register_backbone
-from .layers import PostNormLayer, split_heads
+from .layers import post_norm_layers, split_heads
 
 TEMPERATURE = 0.1  # of the contrast between cells
 
@@ -145,9 +145,7 @@ class ScPaLM(Backbone):
         self.embedding = GenePatches(config.n_genes, config.patches, dim)
         self.pathways = PathwayCodes(config.codes, dim, config.commitment)
         self.cell = nn.Parameter(torch.randn(dim) * dim**-0.5)
-        self.layers = nn.ModuleList(
-            [PostNormLayer(dim, heads, 2 * dim, config.dropout) for _ in range(config.n_layers)]
-        )
+        self.layers = post_norm_layers(config, 2 * dim)
         self.reader = GeneReader(dim, heads, config.dropout)
         self.decoder = nn.Linear(dim, 1) if config.value_head else None
 
@@ -169,6 +167,10 @@ class ScPaLM(Backbone):
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer, in which the cell token sees all patches."""
         return x.with_h(self.layers[self.config.layers - 1](x.h, self._mask(x.h, 1.0)))
+
+    def feed_forward(self, x: Encoded) -> Encoded:
+        """Run the feed-forward part of the last layer."""
+        return x.with_h(self.layers[-1].feed_forward(x.h))
 
     @staticmethod
     def _mask(h: Tensor, share: float) -> Bool[Tensor, "1 1 places places"]:
