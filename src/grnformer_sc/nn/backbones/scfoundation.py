@@ -69,6 +69,11 @@ class ScFoundationConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         need_one_of(self.pool, ("max", "mean"), name="pool")
+        if self.decoder_layers < 1 or self.n_codes < 2:
+            raise fail(
+                ValueError, "scfoundation needs at least 1 decoder layer and 2 codes.",
+                f"decoder_layers={self.decoder_layers}, n_codes={self.n_codes}.", "raise them.",
+            )  # fmt: skip
 
     def tokens(self) -> dict[str, Any]:
         """Choices of `grs.data.TokenSpec` that the backbone depends on."""
