@@ -130,7 +130,9 @@ def test_published_sizes_are_those_of_the_papers():
     assert (scgpt.dim, scgpt.layers, scgpt.heads, scgpt.hidden) == (512, 12, 8, 512)
     with torch.device("meta"):
         model = ScGPT(dataclasses.replace(scgpt, cls=60_695, mvc=True, n_classes=1))
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(51.86e6, rel=0.005)  # built and counted elsewhere
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(
+        51.86e6, rel=0.005
+    )  # built and counted elsewhere
     with pytest.raises(ValueError, match="'scpalm' has none"):
         ModelConfig.published("scpalm")
 

@@ -66,7 +66,9 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("backbone", ["scgpt", "scfoundation", "scpalm"])
-@pytest.mark.parametrize(("gate", "loss", "seed"), [("region", "poisson", 0), ("neighbour", "mse", 0), ("neighbour", "nb", 1)])
+@pytest.mark.parametrize(
+    ("gate", "loss", "seed"), [("region", "poisson", 0), ("neighbour", "mse", 0), ("neighbour", "nb", 1)]
+)
 def test_masked_counts_cannot_be_seen(backbone, gate, loss, seed):
     adata = toy_rna()
     batch, out = pipeline(adata, gate, backbone, loss)

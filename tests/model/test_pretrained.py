@@ -60,7 +60,9 @@ def test_rows_go_to_genes_by_name_and_sizes_come_from_the_file(tmp_path):
     net = first_net(model)
     own, file = net.backbone.state_dict(), published.backbone.state_dict()
     rows = published.vocabulary.get_indexer([*adata.var_names, "<cls>"])
-    torch.testing.assert_close(own["encoder.embedding.weight"], file["encoder.embedding.weight"][rows], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        own["encoder.embedding.weight"], file["encoder.embedding.weight"][rows], atol=1e-5, rtol=0
+    )
     same = [name for name in own if name != "encoder.embedding.weight"]
     assert len(same) > 20
     for name in same:
@@ -163,8 +165,8 @@ def test_what_cannot_fit_is_refused(tmp_path):
     model = GRNFormer(adata, ModelConfig(backbone_settings={"hidden": 30}), checkpoint=folder)
     with pytest.raises(ValueError, match=r"backbone_settings must agree.*linear1.weight \(12, 8\), not \(30, 8\)"):
         model.train(max_epochs=1, accelerator="cpu", devices=1)
+    (tmp_path / "other.txt").touch()
     with pytest.raises(FileNotFoundError, match=r"scgpt \[args.json, vocab.json, best_model.pt\].*\[other.txt\]"):
-        (tmp_path / "other.txt").touch()
         load_backbone(tmp_path / "other.txt")
 
 

@@ -65,7 +65,9 @@ def write_file(folder: Path, *, state: dict | None = None, kind: str = "mae_auto
         "decoder": {"hidden_dim": 12, "depth": 2, "heads": 2, "dim_head": 4, "module_type": "performer", "norm_first": False},
     }  # fmt: skip
     config = {"model": kind, "model_config": {kind: sizes}, "dataset_config": {"rnaseq": {"zero_mask_prob": 0.03}}}
-    models = {part: {"config": config, "state_dict": published_state(seed=i)} for i, part in enumerate(("cell", "gene"))}
+    models = {
+        part: {"config": config, "state_dict": published_state(seed=i)} for i, part in enumerate(("cell", "gene"))
+    }
     if state is not None:
         models["cell"]["state_dict"] = state
     torch.save(models, folder / "models.ckpt")
@@ -84,7 +86,11 @@ def batch(*, seed: int = 0) -> CellBatch:
     np.put_along_axis(hidden, order[:, :5], True, axis=1)  # two masked genes are not asked for
     shown = np.where(hidden, 0, x)
     width = int((shown > 0).sum(axis=1).max())
-    genes, values, padding = np.zeros((CELLS, width), int), np.zeros((CELLS, width), np.float32), np.ones((CELLS, width), bool)
+    genes, values, padding = (
+        np.zeros((CELLS, width), int),
+        np.zeros((CELLS, width), np.float32),
+        np.ones((CELLS, width), bool),
+    )
     for c in range(CELLS):
         here = np.flatnonzero(shown[c])
         genes[c, : here.size], values[c, : here.size], padding[c, : here.size] = here, shown[c, here], False
@@ -134,7 +140,10 @@ def twin(s: dict[str, np.ndarray], cell: CellBatch, c: int) -> tuple[np.ndarray,
     x = np.array([value(v) + pos[g] for v, g in zip([*logs, target, seen], [*genes, G, G + 1], strict=True)])
     for i in range(2):
         at = f"encoder.transformer_encoder.{i}."
-        q, k, v = (heads(p) for p in np.split(x @ s[at + "self_attn.in_proj_weight"].T + s[at + "self_attn.in_proj_bias"], 3, axis=1))
+        q, k, v = (
+            heads(p)
+            for p in np.split(x @ s[at + "self_attn.in_proj_weight"].T + s[at + "self_attn.in_proj_bias"], 3, axis=1)
+        )
         a = softmax(q @ k.transpose(0, 2, 1) / 2) @ v
         x = norm(x + lin(a.transpose(1, 0, 2).reshape(x.shape), at + "self_attn.out_proj"), at + "norm1")
         x = norm(x + lin(np.maximum(lin(x, at + "linear1"), 0), at + "linear2"), at + "norm2")
@@ -263,4 +272,9 @@ def test_values_are_log_counts_at_the_depth_that_is_asked_for():
     found = model.values(cells.counts, cells)[cells.masked]
     total = 10 ** cells.depth[:, :1].expand_as(cells.counts)[cells.masked]
     torch.testing.assert_close(found, torch.log1p(cells.counts[cells.masked] * 1e4 / total))
-    torch.testing.assert_close(model.counts(model.values(cells.counts, cells), cells)[cells.masked], cells.counts[cells.masked], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model.counts(model.values(cells.counts, cells), cells)[cells.masked],
+        cells.counts[cells.masked],
+        atol=1e-4,
+        rtol=1e-4,
+    )

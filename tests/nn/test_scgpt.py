@@ -108,7 +108,13 @@ def write_folder(path: Path, config: ScGPTConfig, names: list[str], *, state: di
     """A checkpoint folder in the published layout."""
     path.mkdir()
     model = ScGPT(config)
-    content = {"embsize": config.dim, "nheads": config.heads, "d_hid": config.hidden, "nlayers": config.layers, "n_bins": config.n_bins}
+    content = {
+        "embsize": config.dim,
+        "nheads": config.heads,
+        "d_hid": config.hidden,
+        "nlayers": config.layers,
+        "n_bins": config.n_bins,
+    }
     (path / "args.json").write_text(json.dumps(content | args))
     (path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
     torch.save(model.state_dict() if state is None else state, path / "best_model.pt")
@@ -131,7 +137,9 @@ def test_what_does_not_fit_is_named(tmp_path):
     state = ScGPT(TINY).state_dict()
     less = {key: value for key, value in state.items() if not key.endswith("layers.1.norm2.weight")}
     folder = write_folder(tmp_path / "m", TINY, NAMES, state=less | {"extra.weight": torch.zeros(2)})
-    with pytest.raises(ValueError, match=r"1 missing \[transformer_encoder.layers.1.norm2.weight\]; 1 unexpected \[extra.weight\]"):
+    with pytest.raises(
+        ValueError, match=r"1 missing \[transformer_encoder.layers.1.norm2.weight\]; 1 unexpected \[extra.weight\]"
+    ):
         ScGPT.read_published(folder)
     report = ScGPT.read_published(folder, strict=False).report.set_index("status")
     assert report.loc["missing", "wanted"] == "8"

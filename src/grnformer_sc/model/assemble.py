@@ -25,7 +25,6 @@ from .context import Context
 from .net import CellSummaryNet
 from .pretrained import StartWeights
 
-
 HEADS = {"poisson": CountHead, "nb": NegativeBinomialHead}
 
 

@@ -67,9 +67,7 @@ class GRNFormerNet(nn.Module):
         read = self.backbone.read(x, batch)
         return FusedOutput(read.tokens, read.cells, self.predict(read.tokens, batch), read.extra)
 
-    def predict(
-        self, tokens: Float[Tensor, "cells tokens out_dim"], batch: CellBatch
-    ) -> Float[Tensor, "cells tokens"]:
+    def predict(self, tokens: Float[Tensor, "cells tokens out_dim"], batch: CellBatch) -> Float[Tensor, "cells tokens"]:
         """Prediction of every token's gene, by the head or by the backbone itself."""
         if self.head is None:
             return self.backbone.predict(tokens)

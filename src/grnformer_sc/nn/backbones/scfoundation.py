@@ -103,10 +103,7 @@ class _Encoder(nn.Module):
     def __init__(self, config: ScFoundationConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            [
-                PostNormLayer(config.dim, config.heads, 4 * config.dim, config.dropout)
-                for _ in range(config.n_layers)
-            ]
+            [PostNormLayer(config.dim, config.heads, 4 * config.dim, config.dropout) for _ in range(config.n_layers)]
         )
         self.norm = nn.LayerNorm(config.dim)
 
@@ -268,7 +265,9 @@ class ScFoundation(Backbone):
 def _open(content: Any, part: str, file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Find the sizes and the state dict of one model in the file."""
     parts = content if isinstance(content, Mapping) else {}
-    if part not in parts or not {"config", "state_dict"} <= set(parts[part] if isinstance(parts[part], Mapping) else ()):
+    if part not in parts or not {"config", "state_dict"} <= set(
+        parts[part] if isinstance(parts[part], Mapping) else ()
+    ):
         raise fail(
             ValueError, f"{file.name} must hold {part!r} with 'config' and 'state_dict'.",
             f"{listing(parts) if parts else type(content).__name__}.",
@@ -279,7 +278,10 @@ def _open(content: Any, part: str, file: Path) -> tuple[dict[str, Any], dict[str
     sizes = config.get("model_config", {}).get(kind)
     if kind != "mae_autobin" or sizes is None:
         raise fail(
-            ValueError, "the model in the file must be 'mae_autobin'.", f"{kind!r}.", "give the models.ckpt of scFoundation."
+            ValueError,
+            "the model in the file must be 'mae_autobin'.",
+            f"{kind!r}.",
+            "give the models.ckpt of scFoundation.",
         )
     return dict(sizes), need_state(parts[part]["state_dict"], file)
 
