@@ -65,11 +65,11 @@ def quantile_edges(counts: sp.csr_matrix, n_bins: int) -> Float32[np.ndarray, "c
     """
     per_row = np.diff(counts.indptr)
     row = np.repeat(np.arange(counts.shape[0]), per_row)
-    value = np.append(counts.data[np.lexsort((counts.data, row))].astype(np.float64), 0.0)
-    place = np.maximum(per_row - 1, 0)[:, None] * np.linspace(0, 1, n_bins - 1)
+    value = np.append(counts.data[np.lexsort((counts.data, row))].astype(np.float64), 0.0)  # a last one for empty rows
+    last = np.maximum(per_row - 1, 0)[:, None]
+    place = last * np.linspace(0, 1, n_bins - 1)
     low = np.floor(place).astype(np.int64)
-    left = value[np.minimum(counts.indptr[:-1, None] + low, value.size - 1)]
-    right = value[np.minimum(counts.indptr[:-1, None] + np.minimum(low + 1, np.maximum(per_row - 1, 0)[:, None]), value.size - 1)]
+    left, right = (value[counts.indptr[:-1, None] + step] for step in (low, np.minimum(low + 1, last)))
     edges = left + (right - left) * (place - low)
     return np.where(per_row[:, None] > 0, edges, 0.0).astype(np.float32)
 

@@ -26,7 +26,6 @@ from .context import Context
 from .net import CellSummaryNet
 from .pretrained import StartWeights
 
-
 HEADS = {"poisson": CountHead, "nb": NegativeBinomialHead}
 
 

@@ -159,7 +159,8 @@ class ModelConfig(_Json):
         unknown = sorted(set(self.backbone_settings) - config.own_fields())
         if unknown:
             raise fail(
-                TypeError, f"{self.backbone} has the settings {listing(sorted(config.own_fields()))}.", f"{listing(unknown)}.",
+                TypeError, f"{self.backbone} has the settings {listing(sorted(config.own_fields()))}.",
+                f"{listing(unknown)}.",
                 "correct the names in backbone_settings; sizes that every backbone has are fields of ModelConfig.",
             )  # fmt: skip
         return config(
@@ -178,7 +179,11 @@ class ModelConfig(_Json):
         """Take over the sizes of a backbone that exists."""
         own = {name: value for name, value in sizes.own_settings().items() if name not in sizes.of_file}
         return replace(
-            self, dim=sizes.dim, layers=sizes.layers - 1, heads=sizes.heads, backbone_settings=own | self.backbone_settings
+            self,
+            dim=sizes.dim,
+            layers=sizes.layers - 1,
+            heads=sizes.heads,
+            backbone_settings=own | self.backbone_settings,
         )
 
     @classmethod
@@ -197,7 +202,10 @@ class ModelConfig(_Json):
         sizes = {name: value for name, value in model.published.items() if name not in own}
         if not sizes:
             raise fail(
-                ValueError, "this backbone needs published sizes.", f"{backbone!r} has none.", "name the sizes yourself."
+                ValueError,
+                "this backbone needs published sizes.",
+                f"{backbone!r} has none.",
+                "name the sizes yourself.",
             )
         layers = sizes.pop("layers") - 1
         return cls(**{"backbone": backbone, "backbone_settings": own, "layers": layers, **sizes, **others})

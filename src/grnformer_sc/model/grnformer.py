@@ -26,8 +26,8 @@ from .assemble import build_loss, build_net
 from .attention import AttentionSummary, summarise
 from .config import ModelConfig, TrainConfig
 from .context import Context
-from .pretrained import MIN_MATCHED, StartWeights, start_from
 from .plan import Run, TrainingPlan, read_root, run, write_root
+from .pretrained import MIN_MATCHED, StartWeights, start_from
 
 if TYPE_CHECKING:
     from anndata import AnnData

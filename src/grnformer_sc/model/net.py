@@ -62,7 +62,11 @@ class CellSummaryNet(GRNFormerNet):
         return replace(out, cells=cells, prediction=out.prediction + from_cell)
 
     def _fuse(
-        self, adapter: GraphAdapter, x: Encoded, keys: Float[Tensor, "cells keys dim"], present: Bool[Tensor, "cells keys"]
+        self,
+        adapter: GraphAdapter,
+        x: Encoded,
+        keys: Float[Tensor, "cells keys dim"],
+        present: Bool[Tensor, "cells keys"],
     ) -> Encoded:
         """Read the network. In training only the places do that the loss looks at."""
         h, (first, last) = x.h, x.unread

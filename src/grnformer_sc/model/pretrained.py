@@ -30,8 +30,8 @@ def load_backbone(
     """Read the published checkpoint of an expression model, key by key.
 
     scGPT (Cui et al. 2024): the folder with `args.json`, `vocab.json` and `best_model.pt`, with parameter names of flash
-    attention or of torch. scFoundation (Hao et al. 2024): `models.ckpt` with its list of genes. Files are read as tensors and
-    plain values; nothing in them is run.
+    attention or of torch. scFoundation (Hao et al. 2024): `models.ckpt` with its list of genes. Files are read as tensors
+    and plain values; nothing in them is run.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def load_backbone(
 
     Returns
     -------
-    `grs.nn.Published`: the `backbone` over its whole vocabulary, in evaluation mode, the `vocabulary`, and a `report` with one
-    row per key: name in the file and in the model, both shapes, and what became of it.
+    `grs.nn.Published`: the `backbone` over its whole vocabulary, in evaluation mode, the `vocabulary`, and a `report` with
+    one row per key: name in the file and in the model, both shapes, and what became of it.
 
     Raises
     ------
@@ -104,17 +104,18 @@ class StartWeights:
         return int((self.matches["after"] == "").sum())
 
     def load_into(self, backbone: Backbone) -> None:
-        """Give a backbone its published weights; parts that the checkpoint does not hold keep theirs and are named in the log."""
+        """Give a backbone its published weights; parts that the checkpoint does not hold keep theirs, which is logged."""
         wanted = backbone.state_dict()
         found = {name: self.state[name] for name in wanted if name in self.state}
-        other = [f"{name} {tuple(v.shape)}, not {tuple(wanted[name].shape)}" for name, v in found.items() if v.shape != wanted[name].shape]  # fmt: skip
-        if other:
+        other = next((name for name, value in found.items() if value.shape != wanted[name].shape), None)
+        if other is not None:
             raise fail(
-                ValueError, f"backbone_settings must agree with the checkpoint of {self.name}.", f"{listing(other, 3)}.",
+                ValueError, f"backbone_settings must agree with the checkpoint of {self.name}.",
+                f"{other} {tuple(found[other].shape)}, not {tuple(wanted[other].shape)}.",
                 "leave the settings out that the checkpoint fixes.",
             )  # fmt: skip
         fresh = [name for name in wanted if name not in self.state]
-        logger.info("%s: %d parameters of the checkpoint, %d start fresh %s", self.name, len(found), len(fresh), listing(fresh, 3))
+        logger.info("%s: %d published parameters, %d fresh %s", self.name, len(found), len(fresh), listing(fresh, 3))
         backbone.load_state_dict(found, strict=False)
 
 
@@ -135,9 +136,10 @@ def adopt(published: Published[Backbone], genes: pd.Index, *, min_matched: float
     if found.mean() < min_matched or not found.any():
         raise fail(
             ValueError, f"at least {min_matched:.0%} of the genes must be in the checkpoint's vocabulary.",
-            f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(lost, SHOWN)} (the genes look like {species[0]}); "
-            f"vocabulary {listing(published.vocabulary, 5)} ({species[1]}).",
-            "bring the names over first: grs.pp.harmonize_genes(adata, to=grs.model.load_backbone(path).vocabulary, aliases=...).",
+            f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(lost, SHOWN)}, the genes look like "
+            f"{species[0]}; vocabulary {listing(published.vocabulary, 5)}, like {species[1]}.",
+            "bring the names over with grs.pp.harmonize_genes(adata, to=vocabulary, aliases=... or orthologs=...), "
+            "vocabulary = grs.model.load_backbone(path).vocabulary.",
         )  # fmt: skip
     logger.info("vocabulary of %s: %d of %d genes found (%s)", published.name, found.sum(), genes.size, ways)
     model = published.backbone

@@ -1,3 +1,4 @@
+from .adapter import GraphAdapter as GraphAdapter
 from .backbones import Backbone as Backbone
 from .backbones import BackboneConfig as BackboneConfig
 from .backbones import Encoded as Encoded
@@ -11,7 +12,6 @@ from .backbones import ScPaLM as ScPaLM
 from .backbones import ScPaLMConfig as ScPaLMConfig
 from .backbones import get_backbone as get_backbone
 from .backbones import register_backbone as register_backbone
-from .adapter import GraphAdapter as GraphAdapter
 from .batch import CellBatch as CellBatch
 from .fusion import FusedOutput as FusedOutput
 from .fusion import GRNFormerNet as GRNFormerNet

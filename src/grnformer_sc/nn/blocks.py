@@ -6,8 +6,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
+KERNELS_ON = "cpu"
 BLOCKS = 16  # sums over graphs are taken block by block
+
+
+def has_kernels(x: Tensor) -> bool:
+    """Whether the kernels can work on a tensor: they run on the CPU."""
+    return x.device.type == KERNELS_ON
 
 
 def n_blocks(n_graphs: int) -> int:

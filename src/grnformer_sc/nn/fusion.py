@@ -115,9 +115,7 @@ class GRNFormerNet(nn.Module):
         scores = head(h, links.extended(others))
         return scores, torch.cat([torch.ones_like(links.weight), torch.zeros_like(others.weight)])
 
-    def predict(
-        self, tokens: Float[Tensor, "cells tokens out_dim"], batch: CellBatch
-    ) -> Float[Tensor, "cells tokens"]:
+    def predict(self, tokens: Float[Tensor, "cells tokens out_dim"], batch: CellBatch) -> Float[Tensor, "cells tokens"]:
         """Prediction of every token's gene, by the head or by the backbone itself."""
         if self.head is None:
             return self.backbone.predict(tokens)

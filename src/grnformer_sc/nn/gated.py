@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ._kernels import gated as kernels
-from .blocks import in_blocks, n_blocks
+from .blocks import has_kernels, in_blocks, n_blocks
 from .graph import MIN_WEIGHT, EdgeList, StructureGraph, spread
 
 Scale = Float[Tensor, "graphs_or_1 2 genes"]
@@ -76,7 +76,7 @@ class GatedEdges:
         n_tfs, n_genes, like = self.network.n_tfs, self.network.n_genes, self.network.weight
         out = to_tfs(self, like.new_ones(1, 1, n_genes, 1)).view(self.n_graphs, 2, n_tfs)
         into = like.new_zeros(self.n_graphs, 2, n_genes)
-        if like.device.type == "cpu":
+        if has_kernels(like):
             kernels.gene_degrees(*self.arrays, n_tfs, into.numpy())
             return into, out
         e, _, weight = _weighted(self, None)
@@ -109,7 +109,7 @@ def to_genes(
     n_genes, dim = edges.network.n_genes, source.shape[2]
     source = source.float()
     base = source.new_zeros(1, n_genes, 1).expand(-1, -1, dim) if base is None else base.float()
-    if source.device.type == "cpu":
+    if has_kernels(source):
         return _ToGenes.apply(source, base, edges, _scale(edges, scale))
     e, place, weight = _weighted(edges, scale)
     sent = source.expand(edges.n_graphs, -1, -1)[e.graph, place] * weight[:, None]
@@ -126,7 +126,7 @@ def to_tfs(
     per graph.
     """
     source = source.float()
-    if source.device.type != "cpu":
+    if not has_kernels(source):
         return _gathered_to_tfs(edges, source, scale)
     if source.shape[0] > 1 or scale is not None:
         return _ToTfs.apply(source, edges, _scale(edges, scale))

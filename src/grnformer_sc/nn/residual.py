@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ._kernels import residual as kernels
-from .blocks import in_blocks, n_blocks
+from .blocks import has_kernels, in_blocks, n_blocks
 
 
 def normed_residual(
@@ -22,7 +22,7 @@ def normed_residual(
     On graphs of many cells the tensors in between cost more than the messages: half of a layer's time and two thirds of its
     memory (benchmarks/bench_message_passing.py).
     """
-    if update.device.type != "cpu":
+    if not has_kernels(update):
         return functional.relu(norm(update)) + h
     return _NormedResidual.apply(update.float(), h.float(), norm.weight, norm.bias, norm.eps)
 

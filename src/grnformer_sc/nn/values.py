@@ -9,9 +9,7 @@ from torch import Tensor
 PER = 1e4  # counts per cell of the log scale
 
 
-def bin_of(
-    counts: Float[Tensor, "cells tokens"], edges: Float[Tensor, "cells edges"]
-) -> Float[Tensor, "cells tokens"]:
+def bin_of(counts: Float[Tensor, "cells tokens"], edges: Float[Tensor, "cells edges"]) -> Float[Tensor, "cells tokens"]:
     """Bin of a count among the quantile edges of its cell: 0 for no count, else 1 to the number of edges.
 
     scGPT gives a value that equals several edges a random bin among them; here it gets their mean, which needs no seed.

@@ -143,9 +143,12 @@ class Backbone(nn.Module, ABC):
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the layer that an adapter replaces (only where it was built)."""
 
-    @abstractmethod
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of that layer alone (only with `keep_ffn`)."""
+        raise fail(
+            ValueError, f"{type(self).__name__} needs a feed-forward part that can stand alone.", "keep_ffn is on.",
+            "leave keep_ffn off.",
+        )  # fmt: skip
 
     @abstractmethod
     def read(self, x: Encoded, batch: CellBatch) -> Read:

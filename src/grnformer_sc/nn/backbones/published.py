@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,11 @@ from ..._core.checks import fail, listing
 logger = logging.getLogger(__name__)
 
 SHOWN = 5  # keys named in an error
-M = TypeVar("M", bound=nn.Module, covariant=True)
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Published(Generic[M]):
+class Published(Generic[M_co]):
     """A model with published weights.
 
     Attributes
@@ -40,7 +41,7 @@ class Published(Generic[M]):
     """
 
     name: str
-    backbone: M
+    backbone: M_co
     vocabulary: pd.Index
     report: pd.DataFrame
 
@@ -50,19 +51,24 @@ def read_tensors(path: Path) -> Any:
     if not path.is_file():
         raise fail(FileNotFoundError, "the checkpoint file must exist.", f"{path}.", "check the path.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise fail(
-            ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.", f"{reason[:300]}",
-            "download it again (a cut-off file cannot be read); a file that needs unpickling is refused, since that runs code.",
+            ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.",
+            f"{reason[:300]}",
+            "download it again (a cut-off file cannot be read); one that needs unpickling is refused, as that runs code.",
         ) from error  # fmt: skip
 
 
 def need_state(state: Any, path: Path) -> dict[str, Tensor]:
     """Check that a state dict maps names to tensors."""
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        kinds = sorted({type(v).__name__ for v in state.values()}) if isinstance(state, Mapping) else type(state).__name__
+        kinds = (
+            sorted({type(v).__name__ for v in state.values()}) if isinstance(state, Mapping) else type(state).__name__
+        )
         raise fail(
             ValueError, f"{path.name} must hold a state dict (name -> tensor).", f"{kinds}.",
             "give the file as it was published.",
@@ -119,7 +125,11 @@ def _judge(report: pd.DataFrame, source: Path, *, strict: bool) -> None:
         logger.info("%s: %s", source.name, summary)
         return
     shapes = [f"{r.key} {r.in_file}, not {r.wanted}" for r in bad["shape"].itertuples()]
-    parts = {"missing": list(bad["missing"]["parameter"]), "unexpected": list(bad["unexpected"]["key"]), "shape": shapes}
+    parts = {
+        "missing": list(bad["missing"]["parameter"]),
+        "unexpected": list(bad["unexpected"]["key"]),
+        "shape": shapes,
+    }
     named = "; ".join(f"{len(keys)} {status} {listing(keys, SHOWN)}" for status, keys in parts.items() if keys)
     if strict:
         raise fail(

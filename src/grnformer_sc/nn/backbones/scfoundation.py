@@ -69,6 +69,11 @@ class ScFoundationConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         need_one_of(self.pool, ("max", "mean"), name="pool")
+        if self.decoder_layers < 1 or self.n_codes < 2:
+            raise fail(
+                ValueError, "scfoundation needs at least 1 decoder layer and 2 codes.",
+                f"decoder_layers={self.decoder_layers}, n_codes={self.n_codes}.", "raise them.",
+            )  # fmt: skip
 
     def tokens(self) -> dict[str, Any]:
         """Choices of `grs.data.TokenSpec` that the backbone depends on."""
@@ -262,7 +267,9 @@ class ScFoundation(Backbone):
 def _open(content: Any, part: str, file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Find the sizes and the state dict of one model in the file."""
     parts = content if isinstance(content, Mapping) else {}
-    if part not in parts or not {"config", "state_dict"} <= set(parts[part] if isinstance(parts[part], Mapping) else ()):
+    if part not in parts or not {"config", "state_dict"} <= set(
+        parts[part] if isinstance(parts[part], Mapping) else ()
+    ):
         raise fail(
             ValueError, f"{file.name} must hold {part!r} with 'config' and 'state_dict'.",
             f"{listing(parts) if parts else type(content).__name__}.",
@@ -273,7 +280,10 @@ def _open(content: Any, part: str, file: Path) -> tuple[dict[str, Any], dict[str
     sizes = config.get("model_config", {}).get(kind)
     if kind != "mae_autobin" or sizes is None:
         raise fail(
-            ValueError, "the model in the file must be 'mae_autobin'.", f"{kind!r}.", "give the models.ckpt of scFoundation."
+            ValueError,
+            "the model in the file must be 'mae_autobin'.",
+            f"{kind!r}.",
+            "give the models.ckpt of scFoundation.",
         )
     return dict(sizes), need_state(parts[part]["state_dict"], file)
 

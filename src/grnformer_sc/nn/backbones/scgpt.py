@@ -254,7 +254,9 @@ def _config(args: Mapping[str, Any], vocabulary: pd.Index, state: Mapping[str, T
     """Sizes from args.json; the optional parts are those that the file holds."""
     style = args.get("input_emb_style", "continuous")
     if style != "continuous":
-        raise fail(ValueError, "input_emb_style must be 'continuous'.", f"{style!r}.", "give a checkpoint of that kind.")
+        raise fail(
+            ValueError, "input_emb_style must be 'continuous'.", f"{style!r}.", "give a checkpoint of that kind."
+        )
     heads = {name.split(".")[0] for name in state}
     classes = state.get("cls_decoder.out_layer.weight")
     return ScGPTConfig(
@@ -278,16 +280,18 @@ def _read_json(path: Path) -> dict[str, Any]:
     needed = ("embsize", "nheads", "d_hid", "nlayers")
     if not isinstance(content, dict) or not set(needed) <= set(content):
         found = "no such file" if content is None else listing(content)
-        raise fail(ValueError, f"{path.name} must hold {listing(needed)}.", f"{found}.", "give the folder as published.")
+        raise fail(
+            ValueError, f"{path.name} must hold {listing(needed)}.", f"{found}.", "give the folder as published."
+        )
     return content
 
 
 def _read_vocabulary(path: Path) -> pd.Index:
     table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     names = sorted(table, key=lambda name: table[name])
-    gap = next((i for i, name in enumerate(names) if table[name] != i), None)
-    if not names or gap is not None or "<cls>" not in table:
-        found = "no such file or no names" if not names else "no <cls>" if gap is None else f"{names[gap]!r} as number {table[names[gap]]} where {gap} is due"  # fmt: skip
+    found = next((f"{n!r} as number {table[n]} where {i} is due" for i, n in enumerate(names) if table[n] != i), "")
+    found = found or ("" if "<cls>" in table else "no <cls>" if names else "no such file or no names")
+    if found:
         raise fail(
             ValueError, f"{path.name} must number its tokens 0, 1, 2, ... and hold <cls>.", f"{found}.",
             "give the vocabulary that was published with the weights.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -122,9 +121,7 @@ class GeneReader(nn.Module):
         self, genes: Float[Tensor, "cells tokens dim"], h: Float[Tensor, "cells places dim"]
     ) -> Float[Tensor, "cells tokens dim"]:
         """Embedding of each gene in its cell."""
-        q, k, v = (
-            split_heads(x, self.heads) for x in (self.query(genes), self.key(h), self.value(h))
-        )
+        q, k, v = (split_heads(x, self.heads) for x in (self.query(genes), self.key(h), self.value(h)))
         read = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(genes.shape)
         g = self.norm1(genes + self.dropout(self.out(read)))
         return self.norm2(g + self.dropout(self.linear2(functional.gelu(self.linear1(g)))))
@@ -184,7 +181,9 @@ class ScPaLM(Backbone):
     def read(self, x: Encoded, batch: CellBatch) -> Read:
         """Genes by cross-attention to all places, the cell from its token."""
         tokens = self.reader(self.embedding.genes(batch.genes), x.h)
-        return Read(tokens, x.h[:, 0], {"codes": x.h.new_zeros(()) if x.loss is None else x.loss, "contrast": _contrast(x.h)})
+        return Read(
+            tokens, x.h[:, 0], {"codes": x.h.new_zeros(()) if x.loss is None else x.loss, "contrast": _contrast(x.h)}
+        )
 
     def extra_loss(self, extra: Mapping[str, Tensor], batch: CellBatch) -> Float[Tensor, ""]:
         """Loss of the code book and contrast of the cell tokens."""
