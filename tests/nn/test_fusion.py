@@ -129,20 +129,98 @@ def test_attention_rows_sum_to_one_and_absent_keys_get_none():
     assert (weights[:, :, :-1].transpose(1, 2)[~present] == 0).all()
 
 
-def test_tf_keys_restrict_attention_to_tfs():
-    model, b = net(beta=1.0, tf_keys_only=True).eval(), batch()
-    weights = next(iter(model.attention(b)))[1][:, :, :-1]
-    is_tf = model.graph.is_tf[model.graph.key_index[b.group]]
-    assert (weights.transpose(1, 2)[~is_tf] == 0).all()
-    assert weights.sum() > 0
+def test_tf_keys_are_the_tfs_alone_with_the_same_embeddings():
+    b = batch()
+    some, every = net(beta=1.0, tf_keys_only=True).eval(), net(beta=1.0).eval()
+    every.load_state_dict(some.state_dict())
+    index, present = some.key_index(b)
+    assert some.graph.is_tf[index[present]].all()
+    assert index.shape[1] < every.key_index(b)[0].shape[1]
+    few, all_ = (model.keys(b, model._expression(b))[0] for model in (some, every))
+    place = (every.key_index(b)[0][:, None, :] == index[:, :, None]).long().argmax(dim=2)
+    same = torch.gather(all_, 1, place[:, :, None].expand(-1, -1, DIM))
+    torch.testing.assert_close(few[present], same[present])
 
 
 def test_without_a_network_there_is_no_attention():
-    model = net(use_grn=False)
+    model, b = net(use_grn=False), batch()
     with pytest.raises(ValueError, match="without a structure part"):
-        next(model.attention(batch()))
+        next(model.attention(b))
     with pytest.raises(ValueError, match="without a structure part"):
-        model.keys(batch())
+        model.keys(b, model._expression(b))
+
+
+@pytest.mark.parametrize("scales", ["cell", "type", "both"])
+def test_scales_choose_what_the_keys_are_made_of(scales):
+    model, b = net(beta=1.0).eval(), batch()
+    model.scales = scales
+    x = model._expression(b)
+    index = model.key_index(b)[0][:, :, None].expand(-1, -1, DIM)
+    cells = torch.gather(model.embed_cells(b, x), 1, index)
+    types = torch.gather(model.embed_types(b.group), 1, index)
+    expected = {"cell": cells, "type": types, "both": cells + types}[scales]
+    torch.testing.assert_close(model.keys(b, x)[0], expected)
+
+
+def test_types_are_embedded_once_until_a_weight_changes():
+    model, b = net(beta=1.0).eval(), batch()
+    calls = []
+    model.encoder.register_forward_hook(lambda *args: calls.append(args[2].shape[0]))
+    with torch.no_grad():
+        first, again = model(b), model(b)
+    assert calls.count(model.graph.n_groups) == 1  # and one call per batch for the cells
+    assert torch.equal(first.prediction, again.prediction)
+    plain = model(b)  # with gradients nothing is kept
+    torch.testing.assert_close(plain.prediction, first.prediction)
+    with torch.no_grad():
+        torch.nn.init.normal_(model.head.decoder[-1].weight)
+        before = model(b)
+        model.encoder.project.weight.mul_(2)
+        changed = model(b)
+    assert not torch.equal(before.prediction, changed.prediction)
+    torch.testing.assert_close(model(b).prediction, changed.prediction)
+
+
+def test_the_feed_forward_of_the_replaced_layer_may_stay():
+    torch.manual_seed(0)
+    whole = ScGPT(ScGPTConfig(n_genes=G, dim=DIM, layers=2, heads=2, dropout=0.0)).eval()
+    part = ScGPT(ScGPTConfig(n_genes=G, dim=DIM, layers=2, heads=2, dropout=0.0, keep_last=False, keep_ffn=True)).eval()
+    kept = part.load_state_dict(whole.state_dict(), strict=False)
+    assert kept.missing_keys == []
+    assert all("layers.1.self_attn" in name or "layers.1.norm1" in name for name in kept.unexpected_keys)
+    layer, b = whole.transformer_encoder.layers[1], batch()
+    x = part.encode(part.embed(b, b.padding))
+    got = part.feed_forward(x).h
+    h = x.h + layer.linear2(torch.relu(layer.linear1(x.h)))
+    torch.testing.assert_close(got, layer.norm2(h))
+
+
+def test_an_adapter_without_any_key_reads_the_sink():
+    torch.manual_seed(0)
+    adapter = GraphAdapter(DIM, 2, beta=1.0).eval()
+    h, keys = torch.randn(2, 3, DIM), torch.randn(2, 4, DIM)
+    none = torch.zeros(2, 4, dtype=torch.bool)
+    expected = h + adapter.out(adapter.value(adapter.sink)).expand_as(h)
+    torch.testing.assert_close(adapter(h, keys, none), expected)
+
+
+def test_dropout_of_attention_acts_in_training_alone():
+    torch.manual_seed(0)
+    adapter = GraphAdapter(DIM, 2, beta=1.0, dropout=0.0, attention_dropout=0.5)
+    h, keys, present = torch.randn(2, 3, DIM), torch.randn(2, 9, DIM), torch.ones(2, 9, dtype=torch.bool)
+    assert not torch.equal(adapter(h, keys, present), adapter(h, keys, present))
+    assert torch.equal(adapter.eval()(h, keys, present), adapter(h, keys, present))
+
+
+def test_a_cell_that_shows_nothing_and_a_batch_without_bits_are_defined():
+    model, b = net(beta=1.0), batch()
+    dark = dataclasses.replace(
+        b, padding=~b.masked, visible=torch.zeros_like(b.visible), shown=torch.zeros_like(b.shown),
+        values=torch.zeros_like(b.values), bits=torch.zeros_like(b.bits),
+    )  # fmt: skip
+    out = model(dark, generator=torch.Generator().manual_seed(0), perturb=True)
+    assert torch.isfinite(out.prediction).all()
+    assert torch.isfinite(out.cells).all()
 
 
 def test_losses_equal_their_formulas():

@@ -20,7 +20,7 @@ from ._kernels import gated as kernels
 from .blocks import has_kernels, in_blocks, n_blocks
 from .graph import MIN_WEIGHT, EdgeList, StructureGraph, spread
 
-Scale = Float[Tensor, "graphs_or_1 2 genes"]
+Scale = Float[Tensor, "scales_or_1 2 genes"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def to_genes(
     edges: GatedEdges,
     source: Float[Tensor, "graphs_or_1 tfs_by_sign dim"],
     scale: Scale | None = None,
-    base: Float[Tensor, "graphs_or_1 genes dim"] | None = None,
+    base: Float[Tensor, "bases_or_1 genes dim"] | None = None,
 ) -> Float[Tensor, "graphs genes dim"]:
     r"""Sum over the TFs of every gene, :math:`b_g + \sum_{t \to g} c_{sg} w_{tg} x_{st}` with s the sign of the edge.
 

@@ -62,10 +62,9 @@ class StructureEncoder(nn.Module):
         self.project = nn.Linear(gene_dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.role = nn.Parameter(torch.zeros(dim))
-        scales = ("cell",) if tie_scales else ("cell", "type")
-        self.layers = nn.ModuleDict(
-            {s: nn.ModuleList([StructureLayer(dim, conv=conv, dropout=dropout) for _ in range(layers)]) for s in scales}
-        )
+        stacks = [[StructureLayer(dim, conv=conv, dropout=dropout) for _ in range(layers)] for _ in range(2 - tie_scales)]
+        self.layers = nn.ModuleList(stacks[0])
+        self.type_layers = None if tie_scales else nn.ModuleList(stacks[1])
         self.read = nn.Sequential(nn.LayerNorm(gene_dim), nn.Linear(gene_dim, dim)) if read_expression else None
 
     def features(self, genes: Float[Tensor, "genes gene_dim"], is_tf: Bool[Tensor, " genes"]) -> Float[Tensor, "1 genes dim"]:
@@ -91,6 +90,7 @@ class StructureEncoder(nn.Module):
 
     def forward(self, h: Nodes, edges: GatedEdges, *, scale: Scale = "cell") -> Float[Tensor, "graphs genes dim"]:
         """Embed all nodes of all graphs from their features."""
-        for layer in self.layers[scale if scale in self.layers else "cell"]:
+        layers = self.layers if scale == "cell" or self.type_layers is None else self.type_layers
+        for layer in layers:
             h = layer(h, edges)
         return h
