@@ -50,7 +50,7 @@ def ours(dim: int, layers: int, x: torch.Tensor, up: torch.Tensor) -> tuple[Call
     none, rows = torch.zeros(0, dtype=torch.long), torch.arange(2 * TFS)
     graph = StructureGraph(
         GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
-        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene, partner_indptr=torch.zeros(2),
+        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene, partner_indptr=torch.zeros(2, dtype=torch.long),
         partner_tf=none, partner_gene=none, partner_r=torch.zeros(0),
     )  # fmt: skip
     encoder, group = StructureEncoder(dim, dim, layers=layers, dropout=0.0), torch.zeros(CELLS, dtype=torch.long)

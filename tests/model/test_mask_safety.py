@@ -23,12 +23,12 @@ CONFIG = {"dim": 16, "heads": 2, "layers": 1, "dropout": 0.0, "beta": 0.7, "mask
 TRAIN, HELD_OUT = np.arange(90), np.arange(90, 120)
 
 
-def pipeline(adata, gate, backbone="scgpt", loss="poisson"):
+def pipeline(adata, gate, backbone="scgpt", loss="poisson", **options):
     """From raw counts to the prediction for the held-out cells; everything is made anew from the object."""
     network = read_network(adata, "grn")
     rescore(adata, network)
     cells = read_cells(adata, network, layer=None, keys=GrnKeys())
-    config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss)
+    config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss, **options)
     context = Context.fit(cells.take(TRAIN), network, config, root=1)
     net = build_net(config, context, network, cells.genes, root=2)
     for parameter in (net.per_gene, *([] if net.head is None else [net.head.decoder[-1].weight])):
@@ -98,3 +98,23 @@ def test_visible_counts_are_seen(backbone):
     changed.X = sp.csr_matrix(changed.X.toarray()[:, ::-1])
     first, second = (pipeline(data, "region", backbone)[1].prediction for data in (adata, changed))
     assert not same_bits(first, second)
+
+
+STRUCTURE = [
+    {"conv": "sage", "node_features": "gene+expression"},
+    {"conv": "gcn", "node_features": "gene+expression", "edge_weights": True, "perturb": "random"},
+    {"conv": "gin", "node_features": "gene+expression", "tie_scales": False, "keep_degree": True, "keys": "tf"},
+    {"node_features": "gene+expression", "backbone": "scfoundation", "keep_ffn": True},
+    {"node_features": "gene+expression", "backbone": "scpalm", "scales": "cell", "consistency": 0.5, "edge_prediction": 0.5},
+]
+
+
+@pytest.mark.parametrize("options", STRUCTURE, ids=lambda options: "-".join(map(str, options.values())))
+def test_no_option_of_the_structure_shows_masked_counts(options):
+    adata = toy_rna()
+    batch, out = pipeline(adata, "neighbour", **options)
+    other_batch, other = pipeline(with_other_masked_counts(adata, batch, 0), "neighbour", **options)
+    assert not same_bits(batch.counts, other_batch.counts)
+    for name in ("prediction", "cells", "genes"):
+        assert same_bits(getattr(out, name), getattr(other, name)), name
+    assert all(same_bits(out.extra[name], other.extra[name]) for name in ("second", "edge_scores") if name in out.extra)

@@ -23,7 +23,7 @@ def graph() -> StructureGraph:
     return StructureGraph(
         G, 2, row_group=torch.arange(2).repeat_interleave(R), row_eregulon=torch.arange(R).repeat(2),
         row_tf=torch.arange(R).repeat(2), row_sign=torch.tensor([1, -1, 1, 1]).repeat(2),
-        indptr=torch.arange(0, 2 * R * TARGETS + 1, TARGETS), targets=targets, partner_indptr=torch.zeros(3),
+        indptr=torch.arange(0, 2 * R * TARGETS + 1, TARGETS), targets=targets, partner_indptr=torch.zeros(3, dtype=torch.long),
         partner_tf=none, partner_gene=none, partner_r=torch.zeros(0),
     )  # fmt: skip
 
