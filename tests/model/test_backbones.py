@@ -114,6 +114,33 @@ def test_embeddings_have_the_cells_and_genes_of_the_data(backbone):
     np.testing.assert_allclose(model.get_latent_representation(indices=np.array([7]))[0], cells[7], atol=1e-5)
 
 
+@pytest.mark.parametrize("backbone", NAMES)
+def test_a_cell_that_shows_nothing_has_a_defined_result(backbone):
+    model = trained(backbone, toy_rna())
+    collator, rows = model._collator(None, None)
+    batch = next(batches(model.module, collator, rows[:4], batch_size=4, root=0))[1]
+    n_visible = int((~batch.masked).any(dim=0).sum())
+    empty = dataclasses.replace(
+        batch, padding=batch.padding | ~batch.masked, values=0 * batch.values, visible=batch.visible & False,
+        edges=0 * batch.edges,
+    )  # fmt: skip
+    narrow = {name: getattr(empty, name)[:, n_visible:] for name in ("genes", "values", "masked", "padding", "counts")}
+    with torch.inference_mode():
+        for cells in (empty, dataclasses.replace(empty, **narrow)):
+            out = model.module(cells)
+            assert torch.isfinite(out.prediction[cells.masked]).all()
+            assert torch.isfinite(out.cells).all()
+
+
+@pytest.mark.parametrize("backbone", NAMES)
+def test_backbones_train_in_mixed_precision(backbone):
+    adata = toy_rna()
+    GRNFormer.setup_anndata(adata)
+    model = GRNFormer(adata, ModelConfig(backbone=backbone, use_grn=False, **SMALL))
+    model.train(max_epochs=1, batch_size=64, precision="bf16-mixed", accelerator="cpu", devices=1)
+    assert np.isfinite(model.evaluate_masked()["deviance"]).all()
+
+
 def test_settings_of_one_backbone_are_no_settings_of_another():
     config = ModelConfig(backbone="scpalm", backbone_settings={"patches": 4})
     assert config.backbone_config(9).patches == 4

@@ -158,8 +158,8 @@ def test_what_cannot_fit_is_refused(tmp_path):
     GRNFormer.setup_anndata(adata)
     with pytest.raises(ValueError, match=r"one of the backbone 'scfoundation'.*'scgpt'"):
         GRNFormer(adata, ModelConfig(backbone="scfoundation"), checkpoint=load_backbone(folder))
-    with pytest.raises(FileNotFoundError, match=r"models.ckpt"):
-        GRNFormer(adata, ModelConfig(backbone="scfoundation"), checkpoint=folder)
+    with pytest.raises(ValueError, match=r"pass backbone='scgpt'"):
+        grs.tl.fit(adata, backbone="scfoundation", checkpoint=folder)
     with pytest.raises(ValueError, match=r"fixes the sizes.*\[dim\]"):
         grs.tl.fit(adata, checkpoint=folder, model_settings={"dim": 8})
     model = GRNFormer(adata, ModelConfig(backbone_settings={"hidden": 30}), checkpoint=folder)

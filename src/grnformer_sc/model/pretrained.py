@@ -156,7 +156,7 @@ def start_from(
     checkpoint: str | Path | Published[Backbone], config: ModelConfig, genes: pd.Index, *, min_matched: float
 ) -> tuple[ModelConfig, StartWeights]:
     """Sizes and weights for a model of these genes."""
-    published = checkpoint if isinstance(checkpoint, Published) else load_backbone(checkpoint, backbone=config.backbone)
+    published = checkpoint if isinstance(checkpoint, Published) else load_backbone(checkpoint)
     if published.name != config.backbone:
         raise fail(
             ValueError, f"the checkpoint must be one of the backbone {config.backbone!r}.", f"one of {published.name!r}.",
