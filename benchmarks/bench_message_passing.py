@@ -1,7 +1,7 @@
 """The structure encoder on the networks of 64 cells, forward and backward, beside PyG: one graph per cell, or one for all.
 
-All contenders start from node features that are the same in all cells, end at the nodes of every cell, and have the same weights;
-their outputs are compared. They take turns in one process, since ratios within a run mean more than seconds on a shared machine.
+All contenders start from node features that are the same in all cells, end at the nodes of every cell, and have the same
+weights; their outputs are compared. They take turns in one process, since ratios within a run mean more than seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def ours(dim: int, layers: int, x: torch.Tensor, up: torch.Tensor) -> tuple[Call
     none, rows = torch.zeros(0, dtype=torch.long), torch.arange(2 * TFS)
     graph = StructureGraph(
         GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
-        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene, partner_indptr=torch.zeros(2, dtype=torch.long),
+        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene, partner_indptr=rows[:2] * 0,
         partner_tf=none, partner_gene=none, partner_r=torch.zeros(0),
     )  # fmt: skip
     encoder, group = StructureEncoder(dim, dim, layers=layers, dropout=0.0), torch.zeros(CELLS, dtype=torch.long)
@@ -141,7 +141,8 @@ def bench_structure_encoder(
     for name, value in MEMORY[memory].items():
         monkeypatch.setitem(os.environ, name, value)
     took = run(race, dim, layers, repeats=1).result
-    what = f"structure encoder, {CELLS} cells x {GENES} genes, {EDGES} edges of which 30 % on, width {dim}, layers {layers}, {memory}"
+    size = f"{CELLS} cells x {GENES} genes, {EDGES} edges of which 30 % on, width {dim}, layers {layers}"
+    what = f"structure encoder, {size}, {memory}"
     mine = took["grnformer_sc"]
     for name, (cpu, wall, difference) in took.items():
         ratio = {} if name == "grnformer_sc" else {"ours_times_faster": cpu / mine[0], "wall_ratio": wall / mine[1]}

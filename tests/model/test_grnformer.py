@@ -262,4 +262,6 @@ def test_further_terms_add_to_the_training_loss_alone():
     with_links = trained(max_epochs=1, batch_size=1000, config=more)
     first, second = plain.history["train_loss"].iloc[0], with_links.history["train_loss"].iloc[0]
     assert second - first > 10 * 0.5  # cross-entropy of untrained scores is about log 2
-    assert with_links.history["validation_loss"].iloc[0] == pytest.approx(plain.history["validation_loss"].iloc[0], rel=0.2)
+    assert with_links.history["validation_loss"].iloc[0] == pytest.approx(
+        plain.history["validation_loss"].iloc[0], rel=0.2
+    )

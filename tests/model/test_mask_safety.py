@@ -105,7 +105,13 @@ STRUCTURE = [
     {"conv": "gcn", "node_features": "gene+expression", "edge_weights": True, "perturb": "random"},
     {"conv": "gin", "node_features": "gene+expression", "tie_scales": False, "keep_degree": True, "keys": "tf"},
     {"node_features": "gene+expression", "backbone": "scfoundation", "keep_ffn": True},
-    {"node_features": "gene+expression", "backbone": "scpalm", "scales": "cell", "consistency": 0.5, "edge_prediction": 0.5},
+    {
+        "node_features": "gene+expression",
+        "backbone": "scpalm",
+        "scales": "cell",
+        "consistency": 0.5,
+        "edge_prediction": 0.5,
+    },
 ]
 
 

@@ -78,7 +78,9 @@ def test_views_that_agree_cost_nothing_and_others_their_divergence():
 def test_the_divergence_of_negative_binomials_is_a_sum_over_counts():
     first, second, log_r = (torch.tensor([x], dtype=torch.float64) for x in (0.9, -0.3, 0.4))
     counts, r = torch.arange(400, dtype=torch.float64), log_r.exp()
-    p, q = (torch.distributions.NegativeBinomial(r, probs=x.exp() / (x.exp() + r)).log_prob(counts) for x in (first, second))
+    p, q = (
+        torch.distributions.NegativeBinomial(r, probs=x.exp() / (x.exp() + r)).log_prob(counts) for x in (first, second)
+    )
     both = ((p.exp() * (p - q)).sum() + (q.exp() * (q - p)).sum()) / 2
     got = consistency_loss(first, second, loss="nb", log_inverse=log_r)
     torch.testing.assert_close(got, both, atol=1e-9, rtol=1e-9)

@@ -17,9 +17,7 @@ from ..nn.graph import MIN_WEIGHT, StructureGraph
 logger = logging.getLogger(__name__)
 
 
-def structure_graph(
-    network: Network, genes: pd.Index, partners: Partners, *, weighted: bool = False
-) -> StructureGraph:
+def structure_graph(network: Network, genes: pd.Index, partners: Partners, *, weighted: bool = False) -> StructureGraph:
     """Translate the links that hold in each group into rows (group, eRegulon) of gene numbers.
 
     Links whose TF or target is not among the genes are left out and counted in the log. Co-expressed pairs that are

@@ -65,8 +65,8 @@ class ModelConfig(_Json):
     edge_weights
         Weigh links by their score (of mean 1 within each eRegulon of a group) instead of counting them alike.
     node_features
-        `"gene"`: embedding of the gene and role as TF. `"gene+expression"` adds what the backbone made of the cell's unmasked
-        genes.
+        `"gene"`: embedding of the gene and role as TF. `"gene+expression"` adds what the backbone made of the cell's
+        unmasked genes.
     use_grn
         False gives the same model without the network: the control.
     gate

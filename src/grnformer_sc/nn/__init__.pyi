@@ -13,6 +13,7 @@ from .backbones import ScPaLMConfig as ScPaLMConfig
 from .backbones import get_backbone as get_backbone
 from .backbones import register_backbone as register_backbone
 from .batch import CellBatch as CellBatch
+from .convolutions import CONVOLUTIONS as CONVOLUTIONS
 from .fusion import FusedOutput as FusedOutput
 from .fusion import GRNFormerNet as GRNFormerNet
 from .gated import GatedEdges as GatedEdges
@@ -25,5 +26,4 @@ from .objective import EdgeHead as EdgeHead
 from .objective import consistency_loss as consistency_loss
 from .objective import edge_loss as edge_loss
 from .perturb import PerturbEdges as PerturbEdges
-from .convolutions import CONVOLUTIONS as CONVOLUTIONS
 from .structure import StructureEncoder as StructureEncoder

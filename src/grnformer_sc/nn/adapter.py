@@ -17,8 +17,8 @@ class GraphAdapter(nn.Module):
 
     .. math:: h = h_{expr} + \tanh(\beta)\, W_O\,\mathrm{softmax}(QK^\top / \sqrt{d_h}) V
 
-    One learned key without a gene (the sink, last) lets a cell opt out, and takes all attention where a network has no genes.
-    `beta` is learned from 0, so that a new adapter changes nothing; a number fixes the factor itself instead.
+    One learned key without a gene (the sink, last) lets a cell opt out, and takes all attention where a network has no
+    genes. `beta` is learned from 0, so that a new adapter changes nothing; a number fixes the factor itself instead.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +18,19 @@ def has_kernels(x: Tensor) -> bool:
     return x.device.type == KERNELS_ON
 
 
+def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """Result of an autograd function (whose `apply` carries no types)."""
+    out: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]
+    return out
+
+
 def n_blocks(n_graphs: int) -> int:
     """Number of blocks."""
     return min(BLOCKS, n_graphs)
 
 
 def in_blocks(work: Callable[[int, int, int], None], n_graphs: int) -> None:
-    """Call `work(block, first graph, last graph + 1)` for all blocks; it must release the interpreter's lock to run beside others."""
+    """Call `work(block, first graph, last graph + 1)` for all blocks; threads help where it releases Python's lock."""
     blocks = n_blocks(n_graphs)
     bounds = [n_graphs * block // blocks for block in range(blocks + 1)] if blocks else []
 

@@ -45,7 +45,10 @@ class SageConvolution(Convolution):
         sent = h[:, tfs]
         sent = torch.cat([self.relations["act_forward"](sent), self.relations["rep_forward"](sent)], dim=1)
         update = to_genes(edges, self.dropout(sent), inverse(into), self.own(h))
-        share, reverse = inverse(out).flatten(1)[..., None], [self.relations[f"{sign}_reverse"] for sign in ("act", "rep")]
+        share, reverse = (
+            inverse(out).flatten(1)[..., None],
+            [self.relations[f"{sign}_reverse"] for sign in ("act", "rep")],
+        )
         if h.shape[0] == 1:
             heard = to_tfs(edges, torch.stack([linear(h) for linear in reverse], dim=1)) * share
             heard = heard.view(edges.n_graphs, 2, tfs.numel(), -1).sum(dim=1)
@@ -73,16 +76,20 @@ class GcnConvolution(Convolution):
         update, sent = self.own(h), []
         for sign, word in enumerate(("act", "rep")):
             forward, reverse = self.relations[f"{word}_forward"], self.relations[f"{word}_reverse"]
-            update = update + forward(h) / heard_by_genes[:, sign, :, None] + reverse(h) / heard_by_tfs[:, sign, :, None]
+            update = (
+                update + forward(h) / heard_by_genes[:, sign, :, None] + reverse(h) / heard_by_tfs[:, sign, :, None]
+            )
             sent.append(forward(h[:, tfs]) * heard_by_genes[:, sign, tfs, None].rsqrt())
         update = to_genes(edges, self.dropout(torch.cat(sent, dim=1)), heard_by_genes.rsqrt(), update)
-        act, rep = (to_tfs(edges, h[:, None], heard_by_tfs.rsqrt()) * (1 + out).rsqrt().flatten(1)[..., None]).chunk(2, dim=1)
+        act, rep = (to_tfs(edges, h[:, None], heard_by_tfs.rsqrt()) * (1 + out).rsqrt().flatten(1)[..., None]).chunk(
+            2, dim=1
+        )
         heard = self.relations["act_reverse"](act) + self.relations["rep_reverse"](rep)
         return update.index_add_(1, tfs, self.dropout(heard).float())
 
 
 class GinConvolution(Convolution):
-    r"""GIN (Xu et al. 2019): :math:`W h_i + \sum_q \mathrm{MLP}_q((1 + \epsilon_q) h_i + \sum_{j \in N_q(i)} w_{ij} h_j)`."""
+    r"""GIN (Xu et al. 2019): :math:`W h_i + \sum_q \mathrm{MLP}_q((1 + \epsilon_q) h_i + \sum_j w_{ij} h_j)`."""
 
     def __init__(self, dim: int, dropout: float = 0.0) -> None:
         super().__init__(dim, dropout)
@@ -101,7 +108,9 @@ class GinConvolution(Convolution):
             sent = torch.cat(parts if sign == 0 else parts[::-1], dim=1)
             update = update + self.relations[forward](to_genes(edges, sent, None, (1 + self.eps[forward]) * h))
             own = ((1 + self.eps[reverse]) * h).expand(edges.n_graphs, -1, -1)
-            update = update + self.relations[reverse](own.index_add(1, tfs, heard[:, sign * n_tfs : (sign + 1) * n_tfs]))
+            update = update + self.relations[reverse](
+                own.index_add(1, tfs, heard[:, sign * n_tfs : (sign + 1) * n_tfs])
+            )
         return update
 
 

@@ -37,8 +37,8 @@ class FusedOutput:
 class Structure:
     """The network part: shared network, its encoder, the adapter, and how edges are perturbed in training.
 
-    `scales` names the networks that are embedded: those of cells, of their types, or both (summed). With an `edge_head` links
-    of types are held out and predicted in training, with `two_views` edges are perturbed twice; both end in `extra`.
+    `scales` names the networks that are embedded: those of cells, of their types, or both (summed). With an `edge_head`
+    links of types are held out and predicted in training, with `two_views` edges are perturbed twice; both end in `extra`.
     """
 
     graph: StructureGraph
@@ -69,7 +69,9 @@ class GRNFormerNet(nn.Module):
         self.scales: Scales = "both" if structure is None else structure.scales
         self.edge_head = None if structure is None else structure.edge_head
         self.two_views = structure is not None and structure.two_views
-        self._types_of: tuple[tuple[int, ...], Tensor] | None = None  # embedded networks of all types, and of which weights
+        self._types_of: tuple[tuple[int, ...], Tensor] | None = (
+            None  # embedded networks of all types, and of which weights
+        )
 
     def forward(
         self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
@@ -87,7 +89,11 @@ class GRNFormerNet(nn.Module):
         return self.backbone.feed_forward(x) if self.backbone.config.keep_ffn else x
 
     def _fuse(
-        self, adapter: GraphAdapter, x: Encoded, keys: Float[Tensor, "cells keys dim"], present: Bool[Tensor, "cells keys"]
+        self,
+        adapter: GraphAdapter,
+        x: Encoded,
+        keys: Float[Tensor, "cells keys dim"],
+        present: Bool[Tensor, "cells keys"],
     ) -> Encoded:
         return x.with_h(adapter(x.h, keys, present))
 
@@ -124,7 +130,7 @@ class GRNFormerNet(nn.Module):
     def keys(
         self, batch: CellBatch, x: Encoded, *, generator: torch.Generator | None = None
     ) -> tuple[Float[Tensor, "cells keys dim"], Bool[Tensor, "cells keys"]]:
-        """Structure embeddings of the nodes of each cell's type network (those of `key_index`), and which places are filled."""
+        """Structure embeddings of the nodes of each cell's type network (see `key_index`), and which places are filled."""
         index, present = self.key_index(batch)
         parts = []
         if self.scales != "type":
@@ -159,7 +165,7 @@ class GRNFormerNet(nn.Module):
         """Embed the networks of types; without gradients those of all types are kept until a weight changes."""
         graph, encoder = self._structure
         if generator is None and not self.training and not torch.is_grad_enabled():
-            state = tuple(part for p in (*encoder.parameters(), *self._gene_table()) for part in (p.data_ptr(), p._version))  # noqa: SLF001
+            state = _state([*encoder.parameters(), self.backbone.gene_embedding()])
             if self._types_of is None or self._types_of[0] != state:
                 every = torch.arange(graph.n_groups, device=types.device)
                 self._types_of = state, self._embed_types(every, None)
@@ -170,11 +176,10 @@ class GRNFormerNet(nn.Module):
         graph, encoder = self._structure
         edges = GatedEdges.of(graph, types)
         if generator is not None:  # co-expression was measured over all cells of the type: all its pairs may come in
-            edges = self.perturb(edges, types, types.new_ones(types.numel(), graph.n_genes, dtype=torch.bool), generator)
+            edges = self.perturb(
+                edges, types, types.new_ones(types.numel(), graph.n_genes, dtype=torch.bool), generator
+            )
         return encoder(encoder.features(self.backbone.gene_embedding(), graph.is_tf), edges, scale="type")
-
-    def _gene_table(self) -> tuple[Tensor]:
-        return (self.backbone.gene_embedding(),)
 
     def _shown(self, batch: CellBatch, x: Encoded) -> tuple[Tensor, Tensor, Tensor]:
         """Expression embeddings of the tokens, their genes, and which of them are visible and have a place of their own."""
@@ -211,6 +216,11 @@ class GRNFormerNet(nn.Module):
 
     def _silent(self, batch: CellBatch) -> Bool[Tensor, "cells tokens"]:
         return batch.padding
+
+
+def _state(weights: list[Tensor]) -> tuple[int, ...]:
+    """Changes when a weight is replaced or changed in place."""
+    return tuple(number for w in weights for number in (w.data_ptr(), w._version))  # noqa: SLF001
 
 
 def _nodes(h: Float[Tensor, "graphs genes dim"], index: Int[Tensor, "graphs keys"]) -> Float[Tensor, "graphs keys dim"]:

@@ -1,7 +1,7 @@
 """Sums along the edges of a batch of graphs: from TFs to genes and from genes to TFs, each the transpose of the other.
 
-Rows of the shared network are switched by the bits of each graph, so no graph is built: on the CPU a kernel walks the rows that
-are on, elsewhere the edges are gathered and added up.
+Rows of the shared network are switched by the bits of each graph, so no graph is built: on the CPU a kernel walks the rows
+that are on, elsewhere the edges are gathered and added up.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ._kernels import gated as kernels
-from .blocks import has_kernels, in_blocks, n_blocks
-from .graph import MIN_WEIGHT, EdgeList, StructureGraph, spread
+from .blocks import applied, has_kernels, in_blocks, n_blocks
+from .graph import MIN_WEIGHT, EdgeList, StructureGraph
 
 Scale = Float[Tensor, "scales_or_1 2 genes"]
 
@@ -91,7 +91,11 @@ class GatedEdges:
         network = net.indptr.numpy(), net.targets.numpy(), net.weight.numpy(), net.row_place.numpy()
         if e is None:
             none = np.empty(0, dtype=np.int64)
-            return rows, network, (np.zeros(self.n_graphs + 1, dtype=np.int64), none, none, np.empty(0, dtype=np.float32))
+            return (
+                rows,
+                network,
+                (np.zeros(self.n_graphs + 1, dtype=np.int64), none, none, np.empty(0, dtype=np.float32)),
+            )
         place = net.places(e.tf, e.sign).numpy()
         return rows, network, (_first(e.graph, self.n_graphs), place, e.gene.numpy(), e.weight.numpy())
 
@@ -110,7 +114,7 @@ def to_genes(
     source = source.float()
     base = source.new_zeros(1, n_genes, 1).expand(-1, -1, dim) if base is None else base.float()
     if has_kernels(source):
-        return _ToGenes.apply(source, base, edges, _scale(edges, scale))
+        return applied(_ToGenes, source, base, edges, _scale(edges, scale))
     e, place, weight = _weighted(edges, scale)
     sent = source.expand(edges.n_graphs, -1, -1)[e.graph, place] * weight[:, None]
     out = base.expand(edges.n_graphs, -1, -1).reshape(-1, dim)
@@ -129,9 +133,9 @@ def to_tfs(
     if not has_kernels(source):
         return _gathered_to_tfs(edges, source, scale)
     if source.shape[0] > 1 or scale is not None:
-        return _ToTfs.apply(source, edges, _scale(edges, scale))
-    out = _SharedToTfs.apply(source, edges)
-    return out if edges.extra is None else out + _ToTfs.apply(source, edges.corrections, _scale(edges, None))
+        return applied(_ToTfs, source, edges, _scale(edges, scale))
+    out = applied(_SharedToTfs, source, edges)
+    return out if edges.extra is None else out + applied(_ToTfs, source, edges.corrections, _scale(edges, None))
 
 
 def inverse(degree: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class StructureGraph(nn.Module):
     def rows(
         self, group: Int[Tensor, " graphs"], bits: Bool[Tensor, "graphs eregulons"] | None = None
     ) -> tuple[Int[Tensor, " active"], Int[Tensor, " active"]]:
-        """Rows of the whole type network of every graph, or of the eRegulons whose bit is on: graph and row, sorted by graph."""
+        """Rows of each graph's type network, all or those whose bit is on: graph and row, sorted by graph."""
         active = self.row_group[None, :] == group[:, None]
         if bits is not None:
             active &= bits[:, self.row_eregulon]

@@ -1,4 +1,4 @@
-"""Terms of the objective that speak about the network: links predicted from structure, and two perturbed views that agree."""
+"""Terms of the objective that speak about the network: links predicted from structure, two perturbed views that agree."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EdgeHead(nn.Module):
 def hold_out(
     edges: GatedEdges, group: Int[Tensor, " graphs"], generator: torch.Generator
 ) -> tuple[GatedEdges, EdgeList, EdgeList]:
-    """Graphs without a tenth of their links, those links, and as many pairs of the same TFs with genes that are no targets."""
+    """Graphs without a tenth of their links, those links, and about as many pairs of the same TFs that are no links."""
     old = edges.listed
     wanted = share_of(torch.bincount(old.graph, minlength=edges.n_graphs), HELD_OUT)
     held = old.take(rank_within(old.graph, uniform(old.weight, generator)) < wanted[old.graph])

@@ -22,9 +22,9 @@ PARTS = 10**6  # shares count in millionths: whole numbers, the same on every de
 class PerturbEdges:
     """Share of the edges that is replaced, and by what.
 
-    A graph swaps ``min(floor(alpha * edges), candidates)`` edges, so the number of edges never changes. Where a cell shows few
-    genes there are few candidates and it swaps less than `alpha`; dropping the full share there would be edge dropout, which
-    says how sparse a cell is.
+    A graph swaps ``min(floor(alpha * edges), candidates)`` edges, so the number of edges never changes. Where a cell shows
+    few genes there are few candidates and it swaps less than `alpha`; dropping the full share there would be edge dropout,
+    the more of it the sparser the cell.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class PerturbEdges:
     ) -> GatedEdges:
         """Replace edges of every graph, as corrections to the shared network.
 
-        Links that come in join a TF and a gene that are both visible (expressed and unmasked) and are no link of the group.
-        With `"coexpression"` they are drawn without replacement with weights |r| (keys -log(u) / |r|, Efraimidis and Spirakis
-        2006), with `"random"` all alike.
+        Links that come in join a TF and a gene that are both visible (expressed and unmasked) and are no link of the
+        group. With `"coexpression"` they are drawn without replacement with weights |r| (keys -log(u) / |r|, Efraimidis and
+        Spirakis 2006), with `"random"` all alike.
         """
         if self.mode == "none" or self.alpha == 0 or edges.row.numel() == 0:
             return edges
@@ -84,7 +84,7 @@ class PerturbEdges:
     def _random_pairs(
         self, edges: GatedEdges, group: Tensor, visible: Tensor, wanted: Tensor, generator: torch.Generator
     ) -> EdgeList:
-        """Distinct pairs of a visible TF and a visible gene that are no links of the group; signs as those of the graph's edges."""
+        """Distinct pairs of a visible TF and gene that are no links of the group, signed like random edges of the graph."""
         net, old = edges.network, edges.listed
         segment = torch.repeat_interleave(torch.arange(wanted.numel(), device=wanted.device), OVERSAMPLED * wanted)
         graph = torch.div(segment, net.n_tfs, rounding_mode="floor") if self.keep_degree else segment
@@ -93,7 +93,9 @@ class PerturbEdges:
         tf, gene = net.tfs[place], _pick(visible, graph, uniform(like, generator))
         first = torch.cumsum(_counts(old.graph, edges.n_graphs), 0)
         start = torch.where(graph > 0, first[(graph - 1).clamp(min=0)], 0)
-        sign = old.sign[start + (uniform(like, generator) * (first[graph] - start)).long().clamp(max=old.sign.numel() - 1)]
+        sign = old.sign[
+            start + (uniform(like, generator) * (first[graph] - start)).long().clamp(max=old.sign.numel() - 1)
+        ]
         pairs = EdgeList(graph, tf, gene, sign, torch.ones_like(like))
         good = visible[graph, tf] & visible[graph, gene] & (tf != gene)
         return distinct(pairs.take(good), net.edges(group), net.n_genes)
@@ -125,6 +127,7 @@ def distinct(pairs: EdgeList, known: EdgeList, n_genes: int) -> EdgeList:
 
 
 def uniform(like: Float[Tensor, " items"], generator: torch.Generator) -> Float[Tensor, " items"]:
+    """One number above 0 and below 1 per item."""
     return torch.rand(like.shape, generator=generator, device=like.device).clamp(min=1e-30)
 
 

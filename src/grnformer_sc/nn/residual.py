@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ._kernels import residual as kernels
-from .blocks import has_kernels, in_blocks, n_blocks
+from .blocks import applied, has_kernels, in_blocks, n_blocks
 
 
 def normed_residual(
@@ -24,7 +24,7 @@ def normed_residual(
     """
     if not has_kernels(update):
         return functional.relu(norm(update)) + h
-    return _NormedResidual.apply(update.float(), h.float(), norm.weight, norm.bias, norm.eps)
+    return applied(_NormedResidual, update.float(), h.float(), norm.weight, norm.bias, norm.eps)
 
 
 class _NormedResidual(torch.autograd.Function):

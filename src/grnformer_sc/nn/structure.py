@@ -62,12 +62,16 @@ class StructureEncoder(nn.Module):
         self.project = nn.Linear(gene_dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.role = nn.Parameter(torch.zeros(dim))
-        stacks = [[StructureLayer(dim, conv=conv, dropout=dropout) for _ in range(layers)] for _ in range(2 - tie_scales)]
+        stacks = [
+            [StructureLayer(dim, conv=conv, dropout=dropout) for _ in range(layers)] for _ in range(2 - tie_scales)
+        ]
         self.layers = nn.ModuleList(stacks[0])
         self.type_layers = None if tie_scales else nn.ModuleList(stacks[1])
         self.read = nn.Sequential(nn.LayerNorm(gene_dim), nn.Linear(gene_dim, dim)) if read_expression else None
 
-    def features(self, genes: Float[Tensor, "genes gene_dim"], is_tf: Bool[Tensor, " genes"]) -> Float[Tensor, "1 genes dim"]:
+    def features(
+        self, genes: Float[Tensor, "genes gene_dim"], is_tf: Bool[Tensor, " genes"]
+    ) -> Float[Tensor, "1 genes dim"]:
         """Features of the nodes that are the same in all graphs."""
         return (self.norm(self.project(genes)) + is_tf[:, None] * self.role)[None]
 

@@ -8,7 +8,7 @@ FLAGS = {"contract", "nsz", "reassoc"}
 
 @nb.njit(cache=True, nogil=True, fastmath=FLAGS)
 def forward(start, stop, x, h, gain, shift, eps, out, stat):
-    """Write max(LN(x), 0) + h for the graphs start ... stop - 1; `h` may have one part for all graphs. Keeps mean and 1 / sd."""
+    """Write max(LN(x), 0) + h for the graphs start ... stop - 1, and keep mean and 1 / sd; `h` may serve all graphs."""
     dim = x.shape[2]
     for graph in range(start, stop):
         residual = h[graph if h.shape[0] > 1 else 0]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..._core.checks import fail
 from .base import BackboneConfig
 
 
@@ -75,6 +76,16 @@ def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
     if config.keep_ffn and not config.keep_last:
         layers.append(FeedForward(config.dim, hidden, config.dropout))
     return nn.ModuleList(layers)
+
+
+def feed_forward_of(layers: nn.ModuleList, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
+    """Run the feed-forward part of the last layer, the attention of which was not built."""
+    last = layers[-1]
+    if not isinstance(last, FeedForward):
+        raise fail(
+            TypeError, "the last layer must have a feed-forward part.", f"{type(last).__name__}.", "turn keep_ffn on."
+        )
+    return last.feed_forward(h)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

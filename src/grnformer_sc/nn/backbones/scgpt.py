@@ -21,7 +21,7 @@ from ..._core.checks import fail, listing
 from ..batch import CellBatch
 from ..values import bin_of, count_of_bin
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, masked_error, register_backbone
-from .layers import heard, post_norm_layers
+from .layers import feed_forward_of, heard, post_norm_layers
 from .published import Published, fill, need_no_options, need_state, read_tensors
 
 MASK_VALUE = -1.0
@@ -176,7 +176,7 @@ class ScGPT(Backbone):
 
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of the last layer."""
-        return x.with_h(self.transformer_encoder.layers[-1].feed_forward(x.h))
+        return x.with_h(feed_forward_of(self.transformer_encoder.layers, x.h))
 
     @staticmethod
     def _run(x: Encoded, layers: list[nn.Module]) -> Encoded:

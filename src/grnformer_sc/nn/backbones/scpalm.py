@@ -18,7 +18,7 @@ from ..._core.checks import fail
 from ..batch import CellBatch
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, register_backbone
-from .layers import post_norm_layers, split_heads
+from .layers import feed_forward_of, post_norm_layers, split_heads
 
 TEMPERATURE = 0.1  # of the contrast between cells
 
@@ -167,7 +167,7 @@ class ScPaLM(Backbone):
 
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of the last layer."""
-        return x.with_h(self.layers[-1].feed_forward(x.h))
+        return x.with_h(feed_forward_of(self.layers, x.h))
 
     @staticmethod
     def _mask(h: Tensor, share: float) -> Bool[Tensor, "1 1 places places"]:
