@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 ROOT = Path(__file__).parents[2]
-GRN = ROOT / "src" / "grnformer_sc" / "grn"
+PACKAGE = ROOT / "src" / "grnformer_sc"
 
 
 def instrumented() -> list[str]:
@@ -19,10 +19,12 @@ def instrumented() -> list[str]:
     return next(option.removeprefix(prefix) for option in options if option.startswith(prefix)).split(",")
 
 
-def test_every_module_of_the_core_is_listed() -> None:
-    modules = {f"grnformer_sc.grn.{path.stem}" for path in GRN.glob("*.py") if path.stem != "__init__"}
-    assert modules == {name for name in instrumented() if name.startswith("grnformer_sc.grn")}
-    assert {"grnformer_sc.nn", "grnformer_sc.metrics", "beartype.beartype"} <= set(instrumented())
+@pytest.mark.parametrize("part", ["grn", "nn"])
+def test_every_module_of_the_core_is_listed(part) -> None:
+    modules = {f"grnformer_sc.{part}.{path.stem}" for path in (PACKAGE / part).glob("*.py") if path.stem != "__init__"}
+    packages = {"grnformer_sc.nn.backbones"} if part == "nn" else set()
+    assert modules | packages == {name for name in instrumented() if name.startswith(f"grnformer_sc.{part}.")}
+    assert {"grnformer_sc.metrics", "beartype.beartype"} <= set(instrumented())
 
 
 def test_the_checks_are_on() -> None:

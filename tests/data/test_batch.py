@@ -10,7 +10,7 @@ from grnformer_sc._core.keys import GrnKeys
 from grnformer_sc.data.batch import Collator, TokenSpec, choose_masked
 from grnformer_sc.data.fields import read_cells, read_network
 from grnformer_sc.data.gates import Reference, StoredGate
-from grnformer_sc.data.visible import bin_values, gene_rates, hide
+from grnformer_sc.data.visible import gene_rates, hide, quantile_edges
 
 toy_rna = runpy.run_path(str(Path(__file__).with_name("toy.py")))["toy_rna"]
 
@@ -40,7 +40,10 @@ def test_a_batch_equals_a_loop_over_cells():
         np.testing.assert_array_equal(batch.counts[cell][batch.masked[cell]], x[cell][np.sort(order[:7])])
         assert (batch.counts[cell][~batch.masked[cell]] == 0).all()
         seen = hide(make.cells.counts[index[[cell]]], masked[None], make.rates)
-        np.testing.assert_array_equal(batch.values[cell][token], bin_values(seen.counts, 51))
+        np.testing.assert_array_equal(batch.values[cell][token], x[cell][shown])
+        np.testing.assert_array_equal(batch.edges[cell], quantile_edges(seen.counts, 51)[0])
+        np.testing.assert_array_equal(batch.shown[cell], ~masked)
+        np.testing.assert_allclose(batch.depth[cell], np.log10(seen.size[[0, 0]]), rtol=1e-6)
         assert batch.log_size[cell] == pytest.approx(np.log(seen.size[0] / 50), rel=1e-5)
         np.testing.assert_array_equal(np.flatnonzero(batch.visible[cell]), shown)
         allowed = make.kept[make.cells.codes[index[cell]]]
@@ -63,6 +66,20 @@ def test_without_masking_every_expressed_gene_is_a_token():
     assert not batch.masked.any()
     np.testing.assert_array_equal((~batch.padding).sum(dim=1), (x > 0).sum(axis=1))
     np.testing.assert_allclose(batch.log_size.exp() * 50, x.sum(axis=1), rtol=1e-5)
+
+
+def test_only_training_cells_are_thinned_and_their_targets_are_not():
+    make = collator(mask_ratio=0.3, max_queries=7, thinned=True)
+    index = np.arange(60)
+    plain, thinned = (make(index, np.random.default_rng(3), training=on) for on in (False, True))
+    assert (plain.depth[:, 0] == plain.depth[:, 1]).all()
+    less = thinned.depth[:, 1] < thinned.depth[:, 0]
+    assert 0.3 < less.float().mean() < 0.7
+    for name in ("log_size", "group", "bits", "shown"):
+        assert (getattr(plain, name) == getattr(thinned, name)).all(), name
+    assert (plain.depth[:, 0] == thinned.depth[:, 0]).all()
+    assert (plain.counts[plain.masked] == thinned.counts[thinned.masked]).all()
+    assert (thinned.visible <= plain.visible).all()
 
 
 def test_more_genes_than_tokens_give_a_random_subset():

@@ -54,10 +54,27 @@ def test_coexpressed_pairs_that_are_links_are_left_out():
         pd.Index(adata.var_names),
         partners_of([(0, 0, 5), (0, 0, 50), (1, 0, 5), (2, 3, 9)]),
     )
-    pairs, r = graph.partners(torch.tensor([0, 1, 2]))
+    pairs = graph.partners(torch.tensor([0, 1, 2]))
     found = list(zip(pairs.graph.tolist(), pairs.tf.tolist(), pairs.gene.tolist(), strict=True))
     assert found == [(0, 0, 50), (1, 0, 5), (2, 3, 9)]  # TF0 -> gene 5 is a link of group 0 only
-    assert (r >= 0).all()
+    assert (pairs.weight >= 0).all()
+
+
+def test_links_weigh_their_best_score_over_the_mean_of_their_row():
+    adata = toy_rna()
+    edges = adata.uns["grn"]["edges"]
+    edges["score"] = np.arange(1, len(edges) + 1, dtype=np.float32)
+    edges.loc[edges["tf"] == "TF1", "score"] = np.nan
+    network, genes = read_network(adata, "grn"), pd.Index(adata.var_names)
+    graph = structure_graph(network, genes, partners_of([]), weighted=True)
+    rows = network.edges[network.edges["tf"] == "TF3"].set_index("gene")["score"]
+    row = int(((graph.row_tf == genes.get_loc("TF3")).nonzero())[0])
+    own = slice(int(graph.indptr[row]), int(graph.indptr[row + 1]))
+    expected = rows[genes[graph.targets[own].numpy()]] / rows.mean()
+    np.testing.assert_allclose(graph.weight[own].numpy(), expected, rtol=1e-6)
+    without = int(((graph.row_tf == genes.get_loc("TF1")).nonzero())[0])
+    assert (graph.weight[int(graph.indptr[without]) : int(graph.indptr[without + 1])] == 1).all()
+    assert (structure_graph(network, genes, partners_of([])).weight == 1).all()
 
 
 def test_a_network_of_other_genes_is_an_error():

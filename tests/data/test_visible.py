@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grnformer_sc.data.visible import bin_values, gene_rates, group_rates, hide
+from grnformer_sc.data.visible import gene_rates, group_rates, hide, quantile_edges, thin
 
 
 def counts(seed: int, shape: tuple[int, int] = (7, 30)) -> sp.csr_matrix:
@@ -64,19 +64,28 @@ def test_rates_need_counts():
 
 @given(st.integers(0, 1000), st.sampled_from([3, 11, 51]))
 @settings(max_examples=20, deadline=None)
-def test_bins_equal_the_mean_rank_of_each_cell(seed, n_bins):
-    from scipy.stats import rankdata
-
+def test_edges_are_numpys_quantiles_of_each_cell(seed, n_bins):
     x = counts(seed)
-    got = bin_values(x, n_bins)
+    got = quantile_edges(x, n_bins)
     for cell in range(x.shape[0]):
-        part = slice(x.indptr[cell], x.indptr[cell + 1])
-        value = x.data[part]
-        slow = 1 + np.floor((rankdata(value) - 0.5) / max(value.size, 1) * (n_bins - 1))
-        np.testing.assert_array_equal(got[part], slow)
-    assert got.min(initial=1) >= 1
-    assert got.max(initial=1) <= n_bins - 1
+        slow = np.quantile(x.data[x.indptr[cell] : x.indptr[cell + 1]], np.linspace(0, 1, n_bins - 1))
+        np.testing.assert_allclose(got[cell], slow, rtol=1e-6)
+    assert (np.diff(got, axis=1) >= 0).all()
 
 
-def test_bins_of_nothing_are_empty():
-    assert bin_values(sp.csr_matrix((2, 3), dtype=np.float32), 5).size == 0
+def test_an_empty_cell_has_edges_of_zero():
+    assert (quantile_edges(sp.csr_matrix((2, 3), dtype=np.float32), 5) == np.zeros((2, 4))).all()
+
+
+def test_thinning_keeps_half_of_the_cells_and_a_binomial_share_of_the_others():
+    rng = np.random.default_rng(0)
+    x = sp.csr_matrix(rng.poisson(5, (2000, 50)), dtype=np.float32)
+    before = hide(x, np.zeros(x.shape, dtype=bool), gene_rates(x))
+    after = thin(before, rng)
+    share = after.counts.sum(axis=1).A1 / before.counts.sum(axis=1).A1
+    assert (after.counts.toarray() <= before.counts.toarray()).all()
+    assert (share == 1).mean() == pytest.approx(0.5, abs=0.05)
+    thinned = share[share < 1]
+    assert (thinned.mean(), thinned.var()) == pytest.approx((0.5, 1 / 20), abs=0.03)  # moments of Beta(2, 2)
+    np.testing.assert_allclose(after.size, np.maximum(before.size * share, 1), rtol=1e-6)
+    assert (after.counts.data > 0).all()

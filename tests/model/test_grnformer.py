@@ -231,3 +231,37 @@ def test_misuse_is_named():
     adata.obs["grn_group"] = "elsewhere"
     with pytest.raises(ValueError, match=r"120 of 120 cells without one"):
         model.train(max_epochs=1)
+
+
+OPTIONS = [
+    {"conv": "gcn", "scales": "cell", "edge_weights": True},
+    {"conv": "gin", "tie_scales": False, "keep_degree": True, "perturb": "random", "attention_dropout": 0.1},
+    {"node_features": "gene+expression", "keep_ffn": True, "edge_prediction": 0.3, "consistency": 0.3, "keys": "tf"},
+    {"scales": "type", "consistency": 0.3, "loss": "nb"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options)))
+def test_options_of_the_structure_are_trained_saved_and_loaded(options, tmp_path, model):
+    other = trained(config=ModelConfig(**SMALL.to_dict() | options), max_epochs=1)
+    other.save(tmp_path / "m")
+    loaded = GRNFormer.load(tmp_path / "m", toy_rna())
+    assert loaded.config == other.config
+    assert {name: getattr(loaded.config, name) for name in options} == options
+    assert weights(loaded) == weights(other)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), other.get_latent_representation())
+    assert not np.allclose(other.get_latent_representation(), model.get_latent_representation())
+    silent = [name for name, p in other.module.named_parameters() if not torch.isfinite(p).all()]
+    assert silent == []
+
+
+def test_further_terms_add_to_the_training_loss_alone():
+    """One step from the same weights: the terms are in the training loss, in the validation loss they are not."""
+    plain = trained(max_epochs=1, batch_size=1000, config=SMALL)
+    more = ModelConfig(**SMALL.to_dict() | {"edge_prediction": 10.0})
+    with_links = trained(max_epochs=1, batch_size=1000, config=more)
+    first, second = plain.history["train_loss"].iloc[0], with_links.history["train_loss"].iloc[0]
+    assert second - first > 10 * 0.5  # cross-entropy of untrained scores is about log 2
+    assert with_links.history["validation_loss"].iloc[0] == pytest.approx(
+        plain.history["validation_loss"].iloc[0], rel=0.2
+    )

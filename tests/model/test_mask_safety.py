@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import runpy
 from pathlib import Path
 
@@ -22,17 +23,18 @@ CONFIG = {"dim": 16, "heads": 2, "layers": 1, "dropout": 0.0, "beta": 0.7, "mask
 TRAIN, HELD_OUT = np.arange(90), np.arange(90, 120)
 
 
-def pipeline(adata, gate):
+def pipeline(adata, gate, backbone="scgpt", loss="poisson", **options):
     """From raw counts to the prediction for the held-out cells; everything is made anew from the object."""
     network = read_network(adata, "grn")
     rescore(adata, network)
     cells = read_cells(adata, network, layer=None, keys=GrnKeys())
-    config = ModelConfig(**CONFIG, gate=gate)
+    config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss, **options)
     context = Context.fit(cells.take(TRAIN), network, config, root=1)
     net = build_net(config, context, network, cells.genes, root=2)
-    for parameter in (net.per_gene, net.head.decoder[-1].weight):
+    for parameter in (net.per_gene, *([] if net.head is None else [net.head.decoder[-1].weight])):
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    batch = context.collator(cells, network, config.tokens)(HELD_OUT, np.random.default_rng(5))
+    # as in training: cells are thinned where the backbone asks for it
+    batch = context.collator(cells, network, config.tokens)(HELD_OUT, np.random.default_rng(5), training=True)
     with torch.inference_mode():
         out = net.eval()(batch, generator=torch.Generator().manual_seed(3), perturb=True)
     return batch, out
@@ -63,17 +65,21 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
 
 
-@pytest.mark.parametrize("gate", ["region", "neighbour"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_masked_counts_cannot_be_seen(gate, seed):
+@pytest.mark.parametrize("backbone", ["scgpt", "scfoundation", "scpalm"])
+@pytest.mark.parametrize(
+    ("gate", "loss", "seed"), [("region", "poisson", 0), ("neighbour", "mse", 0), ("neighbour", "nb", 1)]
+)
+def test_masked_counts_cannot_be_seen(backbone, gate, loss, seed):
     adata = toy_rna()
-    batch, out = pipeline(adata, gate)
-    other_batch, other = pipeline(with_other_masked_counts(adata, batch, seed), gate)
+    batch, out = pipeline(adata, gate, backbone, loss)
+    other_batch, other = pipeline(with_other_masked_counts(adata, batch, seed), gate, backbone, loss)
     assert not same_bits(batch.counts, other_batch.counts)  # the targets did change
-    for name in ("genes", "values", "masked", "padding", "log_size", "group", "bits", "visible"):
+    for name in {field.name for field in dataclasses.fields(batch)} - {"counts"}:
         assert same_bits(getattr(batch, name), getattr(other_batch, name)), name
     for name in ("prediction", "cells", "genes"):
         assert same_bits(getattr(out, name), getattr(other, name)), name
+    assert out.extra.keys() == other.extra.keys()
+    assert all(same_bits(out.extra[name], other.extra[name]) for name in out.extra)
 
 
 def test_the_gene_gate_leaks():
@@ -85,8 +91,36 @@ def test_the_gene_gate_leaks():
     assert not same_bits(out.prediction, other.prediction)
 
 
-def test_visible_counts_are_seen():
+@pytest.mark.parametrize("backbone", ["scgpt", "scfoundation", "scpalm"])
+def test_visible_counts_are_seen(backbone):
     adata = toy_rna()
     changed = adata.copy()
     changed.X = sp.csr_matrix(changed.X.toarray()[:, ::-1])
-    assert not same_bits(pipeline(adata, "region")[1].prediction, pipeline(changed, "region")[1].prediction)
+    first, second = (pipeline(data, "region", backbone)[1].prediction for data in (adata, changed))
+    assert not same_bits(first, second)
+
+
+STRUCTURE = [
+    {"conv": "sage", "node_features": "gene+expression"},
+    {"conv": "gcn", "node_features": "gene+expression", "edge_weights": True, "perturb": "random"},
+    {"conv": "gin", "node_features": "gene+expression", "tie_scales": False, "keep_degree": True, "keys": "tf"},
+    {"node_features": "gene+expression", "backbone": "scfoundation", "keep_ffn": True},
+    {
+        "node_features": "gene+expression",
+        "backbone": "scpalm",
+        "scales": "cell",
+        "consistency": 0.5,
+        "edge_prediction": 0.5,
+    },
+]
+
+
+@pytest.mark.parametrize("options", STRUCTURE, ids=lambda options: "-".join(map(str, options.values())))
+def test_no_option_of_the_structure_shows_masked_counts(options):
+    adata = toy_rna()
+    batch, out = pipeline(adata, "neighbour", **options)
+    other_batch, other = pipeline(with_other_masked_counts(adata, batch, 0), "neighbour", **options)
+    assert not same_bits(batch.counts, other_batch.counts)
+    for name in ("prediction", "cells", "genes"):
+        assert same_bits(getattr(out, name), getattr(other, name)), name
+    assert all(same_bits(out.extra[name], other.extra[name]) for name in ("second", "edge_scores") if name in out.extra)

@@ -66,6 +66,19 @@ def test_the_slots_survive_every_format(fitted, tmp_path, kind):
         pd.testing.assert_frame_equal(back.uns["grnformer"][name], adata.uns["grnformer"][name], check_dtype=False)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "own"), [("scgpt", {"mvc": True}), ("scfoundation", {"decoder_dim": 8}), ("scpalm", {"patches": 4})]
+)
+def test_settings_of_every_backbone_are_recorded_and_stored(backbone, own, tmp_path):
+    adata = toy_rna()
+    options = QUICK | {"model_settings": QUICK["model_settings"] | {"backbone_settings": own}}
+    model = grs.tl.fit(adata, backbone=backbone, loss="nb", **options)
+    assert adata.varm["grnformer"].shape == (60, model.module.backbone.out_dim)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    stored = ad.read_h5ad(tmp_path / "x.h5ad").uns["grnformer"]["params"]["model"]
+    assert (stored["backbone"], stored["loss"], dict(stored["backbone_settings"])) == (backbone, "nb", own)
+
+
 def test_same_rng_same_embedding(fitted):
     again = toy_rna()
     grs.tl.fit(again, **QUICK)

@@ -1,4 +1,4 @@
-"""From rows of a count matrix to a `CellBatch`: mask, size factor, bins, tokens and bits, for all cells at once."""
+"""From rows of a count matrix to a `CellBatch`: mask, size factor, tokens and bits, for all cells at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._core.checks import fail, need_between
 from ..nn.batch import CellBatch
 from .fields import UNKNOWN, CellData
 from .gates import Gate, Reference
-from .visible import VisibleCounts, bin_values, hide
+from .visible import VisibleCounts, hide, quantile_edges, thin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,16 @@ class TokenSpec:
     max_queries
         Masked genes per cell whose counts are predicted; beyond it a random subset.
     n_bins
-        Bins of the visible values, bin 0 (not expressed) included.
+        Quantile bins of the visible counts of a cell, bin 0 (not expressed) included, for backbones that read bins.
+    thinned
+        Thin half of the training cells, for backbones that learn from sequencing depth.
     """
 
     mask_ratio: float = 0.25
     max_tokens: int = 1024
     max_queries: int = 64
     n_bins: int = 51
+    thinned: bool = False
 
     def __post_init__(self) -> None:
         need_between(self.mask_ratio, 0, 0.95, name="mask_ratio")
@@ -75,7 +78,12 @@ class Collator:
     reference: Reference
 
     def __call__(
-        self, index: Int64[np.ndarray, " cells"], rng: np.random.Generator | None, *, mask: bool = True
+        self,
+        index: Int64[np.ndarray, " cells"],
+        rng: np.random.Generator | None,
+        *,
+        mask: bool = True,
+        training: bool = False,
     ) -> CellBatch:
         """Build the batch of the cells `index`; without `rng` genes have one fixed order (same cell, same tokens)."""
         rows = self.cells.counts[index]
@@ -86,7 +94,8 @@ class Collator:
         visible = hide(rows, hidden, self.rates)
         codes = self._codes(visible, index)
         bits = self.gate.bits(visible, index) & self.kept[codes]
-        genes, values, padding = lay_out(visible.counts, keys, self.spec)
+        seen = thin(visible, rng) if training and self.spec.thinned and rng is not None else visible
+        genes, values, padding = lay_out(seen.counts, keys, self.spec)
         n_visible = genes.shape[1]
         pad = [(0, 0), (0, queries.shape[1])]
         genes = np.concatenate([genes, queries], axis=1)
@@ -103,7 +112,10 @@ class Collator:
             log_size=torch.from_numpy(np.log(visible.size / self.mean_size).astype(np.float32)),
             group=torch.from_numpy(codes),
             bits=torch.from_numpy(bits),
-            visible=torch.from_numpy(visible.counts.toarray() > 0),
+            visible=torch.from_numpy(seen.counts.toarray() > 0),
+            shown=torch.from_numpy(~hidden),
+            edges=torch.from_numpy(quantile_edges(seen.counts, self.spec.n_bins)),
+            depth=torch.from_numpy(np.log10(np.stack([visible.size, seen.size], axis=1)).astype(np.float32)),
         )
 
     def _codes(self, visible: VisibleCounts, index: Int64[np.ndarray, " cells"]) -> Int64[np.ndarray, " cells"]:
@@ -140,22 +152,21 @@ def choose_masked(
 def lay_out(
     counts: sp.csr_matrix, keys: Float32[np.ndarray, "cells genes"], spec: TokenSpec
 ) -> tuple[Int64[np.ndarray, "cells tokens"], Float32[np.ndarray, "cells tokens"], Bool[np.ndarray, "cells tokens"]]:
-    """Lay the visible expressed genes of every cell out in a padded block (genes, binned values, padding)."""
+    """Lay the visible expressed genes of every cell out in a padded block (genes, counts, padding)."""
     n_cells = counts.shape[0]
-    values = bin_values(counts, spec.n_bins)
     row = np.repeat(np.arange(n_cells), np.diff(counts.indptr))
     order = np.lexsort((keys[row, counts.indices], row))
     place = np.arange(row.size) - counts.indptr[row]  # position within the cell, in the order of the keys
     keep = place < spec.max_tokens
     chosen = np.sort(order[keep])  # back to gene order
-    row, gene, value = row[chosen], counts.indices[chosen], values[chosen]
+    row, gene, value = row[chosen], counts.indices[chosen], counts.data[chosen]
     per_cell = np.bincount(row, minlength=n_cells)
     place = np.arange(row.size) - np.repeat(np.cumsum(per_cell) - per_cell, per_cell)
     shape = n_cells, int(per_cell.max(initial=0))
-    genes, binned, padding = (
+    genes, values, padding = (
         np.zeros(shape, dtype=np.int64),
         np.zeros(shape, dtype=np.float32),
         np.ones(shape, dtype=bool),
     )
-    genes[row, place], binned[row, place], padding[row, place] = gene, value, False
-    return genes, binned, padding
+    genes[row, place], values[row, place], padding[row, place] = gene, value, False
+    return genes, values, padding

@@ -12,16 +12,17 @@ from .._core.checks import fail, listing
 from .._core.tables import places_in
 from ..grn.coexpression import Partners
 from ..grn.network import Network
-from ..nn.graph import StructureGraph
+from ..nn.graph import MIN_WEIGHT, StructureGraph
 
 logger = logging.getLogger(__name__)
 
 
-def structure_graph(network: Network, genes: pd.Index, partners: Partners) -> StructureGraph:
+def structure_graph(network: Network, genes: pd.Index, partners: Partners, *, weighted: bool = False) -> StructureGraph:
     """Translate the links that hold in each group into rows (group, eRegulon) of gene numbers.
 
     Links whose TF or target is not among the genes are left out and counted in the log. Co-expressed pairs that are
-    links of their group are left out, so that edge perturbation brings in new pairs only.
+    links of their group are left out, so that edge perturbation brings in new pairs only. With `weighted` a link weighs its
+    best score over the mean of its row.
     """
     n_groups, n_genes = len(network.group_names), genes.size
     tf_of = genes.get_indexer(network.eregulons["tf"].astype(str))
@@ -40,7 +41,8 @@ def structure_graph(network: Network, genes: pd.Index, partners: Partners) -> St
             "check the gene names, build the network with less strict settings, or pass use_grn=False.",
         )  # fmt: skip
     n_eregulons = len(network.eregulons)
-    links = np.unique((group * n_eregulons + eregulon[edge]) * n_genes + target[edge])
+    code = (group * n_eregulons + eregulon[edge]) * n_genes + target[edge]
+    links, link_of_edge = np.unique(code, return_inverse=True)
     row_of_link, targets = np.divmod(links, n_genes)
     rows, first = np.unique(row_of_link, return_index=True)
     row_group, row_eregulon = np.divmod(rows, n_eregulons)
@@ -58,11 +60,22 @@ def structure_graph(network: Network, genes: pd.Index, partners: Partners) -> St
         row_sign=_tensor(sign[row_eregulon]),
         indptr=_tensor(np.append(first, links.size)),
         targets=_tensor(targets),
+        weight=_weights(network.edges["score"].to_numpy()[edge], link_of_edge, first) if weighted else None,
         partner_indptr=_tensor(np.searchsorted(partners.group[fresh], np.arange(n_groups + 1))),
         partner_tf=_tensor(partners.tf[fresh]),
         partner_gene=_tensor(partners.gene[fresh]),
         partner_r=torch.from_numpy(np.ascontiguousarray(partners.r[fresh])),
     )
+
+
+def _weights(score: np.ndarray, link_of_edge: np.ndarray, first: np.ndarray) -> torch.Tensor:
+    """Best score of every link over the mean of its row; a row without scores weighs its links alike."""
+    best = np.zeros(int(link_of_edge.max()) + 1)
+    np.maximum.at(best, link_of_edge, np.nan_to_num(score.astype(np.float64), nan=0.0))
+    length = np.diff(np.append(first, best.size))
+    mean = np.repeat(np.add.reduceat(best, first) / length, length)
+    weight = np.divide(best, mean, out=np.ones_like(best), where=mean > 0)
+    return torch.from_numpy(np.maximum(weight, MIN_WEIGHT).astype(np.float32))
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:

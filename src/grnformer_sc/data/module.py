@@ -16,6 +16,7 @@ from .._core.rng import generator
 from ..nn.batch import CellBatch
 from .batch import Collator
 
+TRAIN = "train"
 BatchKey = tuple[tuple[object, ...], np.ndarray]  # what the random numbers of a batch are named after, and its cells
 
 
@@ -36,7 +37,7 @@ class _Batches(Dataset[CellBatch]):
 
     def __getitem__(self, key: BatchKey) -> CellBatch:
         names, index = key
-        return self.collator(index, generator(self.root, *names))
+        return self.collator(index, generator(self.root, *names), training=names[0] == TRAIN)
 
 
 class _Epochs(Sampler[BatchKey]):
@@ -55,7 +56,7 @@ class _Epochs(Sampler[BatchKey]):
         index, epoch = self.index, self.epoch if self.shuffle else 0
         if self.shuffle:
             index = generator(self.root, "order", epoch).permutation(index)
-        purpose = "train" if self.shuffle else "validation"  # validation: the same masks in every epoch
+        purpose = TRAIN if self.shuffle else "validation"  # validation: the same masks in every epoch
         rank, world = _world()
         blocks = [index[a : a + self.batch_size] for a in range(0, index.size, self.batch_size)]
         for step in range(rank, len(self) * world, world):  # every process takes equally many: the last may repeat

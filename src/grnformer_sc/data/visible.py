@@ -58,22 +58,33 @@ def group_rates(
     return (sums + prior * rates) / (sums.sum(axis=1, keepdims=True) + prior)
 
 
-def bin_values(counts: sp.csr_matrix, n_bins: int) -> Float32[np.ndarray, " entries"]:
-    """Bin the counts of every cell by their rank among its visible expressed genes, 1 ... n_bins - 1 (scGPT's binning).
+def quantile_edges(counts: sp.csr_matrix, n_bins: int) -> Float32[np.ndarray, "cells edges"]:
+    """Quantiles of the stored counts of every row, n_bins - 1 of them from the least to the largest (scGPT's bin edges).
 
-    Equal counts share their mean rank, so that no seed is needed.
+    Equal to ``np.quantile(row, np.linspace(0, 1, n_bins - 1))``; rows without counts get zeros.
     """
-    if counts.nnz == 0:
-        return np.empty(0, dtype=np.float32)
-    n_per_row = np.diff(counts.indptr)
-    row = np.repeat(np.arange(counts.shape[0]), n_per_row)
-    order = np.lexsort((counts.data, row))
-    value, owner = counts.data[order], row[order]
-    new = np.concatenate([[True], (value[1:] != value[:-1]) | (owner[1:] != owner[:-1])])
-    first = np.flatnonzero(new)
-    length = np.diff(np.append(first, value.size))
-    tied = np.cumsum(new) - 1
-    middle = (first + (length - 1) / 2)[tied] - counts.indptr[owner] + 0.5
-    quantile = np.empty(value.size)
-    quantile[order] = middle / n_per_row[owner]
-    return (1 + np.floor(quantile * (n_bins - 1))).astype(np.float32)
+    per_row = np.diff(counts.indptr)
+    row = np.repeat(np.arange(counts.shape[0]), per_row)
+    value = np.append(counts.data[np.lexsort((counts.data, row))].astype(np.float64), 0.0)  # a last one for empty rows
+    last = np.maximum(per_row - 1, 0)[:, None]
+    place = last * np.linspace(0, 1, n_bins - 1)
+    low = np.floor(place).astype(np.int64)
+    left, right = (value[counts.indptr[:-1, None] + step] for step in (low, np.minimum(low + 1, last)))
+    edges = left + (right - left) * (place - low)
+    return np.where(per_row[:, None] > 0, edges, 0.0).astype(np.float32)
+
+
+def thin(visible: VisibleCounts, rng: np.random.Generator) -> VisibleCounts:
+    """Thin half of the cells, each to a share from Beta(2, 2), as if they had been sequenced less (scFoundation).
+
+    Molecules are kept independently; the size shrinks as the visible total does.
+    """
+    n_cells = visible.counts.shape[0]
+    share = np.where(rng.random(n_cells) < 0.5, rng.beta(2, 2, n_cells), 1.0)
+    before = visible.counts
+    kept = rng.binomial(before.data.astype(np.int64), np.repeat(share, np.diff(before.indptr)))
+    counts = sp.csr_matrix((kept.astype(before.dtype), before.indices.copy(), before.indptr.copy()), before.shape)
+    counts.eliminate_zeros()
+    total, left = (np.asarray(x.sum(axis=1), dtype=np.float64).ravel() for x in (before, counts))
+    size = visible.size * np.divide(left, total, out=np.ones_like(total), where=total > 0)
+    return VisibleCounts(counts, visible.hidden, np.maximum(size, 1.0))

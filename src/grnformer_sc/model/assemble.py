@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,59 +13,100 @@ from .._core.rng import seed_for
 from ..data.graph import structure_graph
 from ..grn.network import Network
 from ..nn.adapter import GraphAdapter
-from ..nn.backbones import Backbone, ScGPTConfig, get_backbone
+from ..nn.backbones import get_backbone
 from ..nn.batch import CellBatch
-from ..nn.fusion import FusedOutput, Structure
-from ..nn.heads import BinHead, CountHead
+from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
+from ..nn.heads import CountHead, NegativeBinomialHead
 from ..nn.losses import masked_loss
+from ..nn.objective import EdgeHead, consistency_loss, edge_loss
 from ..nn.perturb import PerturbEdges
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
 from .context import Context
 from .net import CellSummaryNet
+from .pretrained import StartWeights
+
+HEADS = {"poisson": CountHead, "nb": NegativeBinomialHead}
 
 
-def build_net(config: ModelConfig, context: Context, network: Network, genes: pd.Index, *, root: int) -> CellSummaryNet:
-    """Build the network; the initial weights follow from `root` and leave torch's own generator as it was."""
+def build_net(
+    config: ModelConfig,
+    context: Context,
+    network: Network,
+    genes: pd.Index,
+    *,
+    root: int,
+    start: StartWeights | None = None,
+) -> CellSummaryNet:
+    """Build the network; the initial weights follow from `root` and leave torch's own generator as it was.
+
+    With published weights the backbone starts from them, not from loadings.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)
-        sizes = ScGPTConfig(
-            n_genes=genes.size,
-            dim=config.dim,
-            layers=config.layers + 1,  # the adapter, or without a network the backbone's own layer, is the last one
-            heads=config.heads,
-            hidden=2 * config.dim,
-            dropout=config.dropout,
-            keep_last=not config.use_grn,
-        )
-        backbone = cast("Backbone", get_backbone(config.backbone)(sizes))
+        backbone = get_backbone(config.backbone)(config.backbone_config(genes.size))
         log_rate = torch.from_numpy(np.log(context.rates * context.mean_size))
-        head = CountHead(config.dim, log_rate) if config.loss == "poisson" else BinHead(config.dim)
+        head = HEADS[config.loss](backbone.out_dim, log_rate) if config.loss in HEADS else None
         structure = _structure(config, context, network, genes) if config.use_grn else None
-        return CellSummaryNet(backbone, head, structure, loadings=torch.from_numpy(context.reference.loadings))
+        loadings = torch.from_numpy(context.reference.loadings) if start is None else None
+        if start is not None:
+            start.load_into(backbone)
+        return CellSummaryNet(backbone, head, structure, loadings=loadings)
 
 
 def _structure(config: ModelConfig, context: Context, network: Network, genes: pd.Index) -> Structure:
     return Structure(
-        graph=structure_graph(network, genes, context.partners),
-        encoder=StructureEncoder(config.dim, config.dim, layers=config.structure_layers, dropout=config.dropout),
-        adapter=GraphAdapter(config.dim, config.heads, beta=config.beta, dropout=config.dropout),
-        perturb=PerturbEdges(alpha=config.alpha, mode=config.perturb),
+        graph=structure_graph(network, genes, context.partners, weighted=config.edge_weights),
+        encoder=StructureEncoder(
+            config.dim,
+            config.dim,
+            layers=config.structure_layers,
+            conv=config.conv,
+            dropout=config.dropout,
+            tie_scales=config.tie_scales or config.scales != "both",
+            read_expression=config.node_features == "gene+expression",
+        ),
+        adapter=GraphAdapter(
+            config.dim,
+            config.heads,
+            beta=config.beta,
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+        ),
+        perturb=PerturbEdges(alpha=config.alpha, mode=config.perturb, keep_degree=config.keep_degree),
         tf_keys_only=config.keys == "tf",
+        scales=config.scales,
+        edge_head=EdgeHead(config.dim) if config.edge_prediction else None,
+        two_views=config.consistency > 0,
     )
 
 
-def build_loss(config: ModelConfig) -> Callable[[FusedOutput, CellBatch], Tensor]:
-    """Loss of an output given its batch."""
+def build_loss(config: ModelConfig, net: GRNFormerNet) -> Callable[[FusedOutput, CellBatch], Tensor]:
+    """Loss of an output given its batch: masked counts (or the backbone's own values), and the further terms."""
 
     def loss(out: FusedOutput, batch: CellBatch) -> Tensor:
-        return masked_loss(out.prediction, batch, loss=config.loss)
+        target = net.backbone.values(batch.counts, batch) if config.loss == "mse" else None
+        log_inverse = getattr(net.head, "log_inverse", None)
+        main = masked_loss(out.prediction, batch, loss=config.loss, target=target, log_inverse=log_inverse)
+        return main + net.backbone.extra_loss(out.extra, batch) + _network_loss(config, out, batch, log_inverse)
 
     return loss
 
 
-def expected_counts(config: ModelConfig, out: FusedOutput, batch: CellBatch) -> Tensor:
+def _network_loss(config: ModelConfig, out: FusedOutput, batch: CellBatch, log_inverse: Tensor | None) -> Tensor:
+    """Terms that speak about the network, where the output holds them (in training)."""
+    total, extra, asked = out.prediction.new_zeros(()), out.extra, batch.masked
+    if "edge_scores" in extra:
+        total = total + config.edge_prediction * edge_loss(extra["edge_scores"], extra["edge_labels"])
+    if "second" in extra:
+        spread = None if log_inverse is None else log_inverse[batch.genes[asked]]
+        views = out.prediction[asked], extra["second"][asked]
+        total = total + config.consistency * consistency_loss(*views, loss=config.loss, log_inverse=spread)
+    return total
+
+
+def expected_counts(config: ModelConfig, net: GRNFormerNet, out: FusedOutput, batch: CellBatch) -> Tensor:
     """Counts that the prediction stands for."""
-    if config.loss == "poisson":
-        return out.prediction.double().exp()
-    return out.prediction.double().expm1().clamp(min=1e-3) * batch.log_size.double().exp()[:, None]
+    if config.loss == "mse":
+        return net.backbone.counts(out.prediction, batch).double().clamp(min=1e-3)
+    return out.prediction.double().exp()

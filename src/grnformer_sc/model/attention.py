@@ -104,8 +104,8 @@ def _group_sums(
     net: GRNFormerNet, graph: StructureGraph, collator: Collator, rows: np.ndarray, group: int, *, batch_size: int
 ) -> _GroupSums:
     """Add up the attention of one group's cells; all of them share their keys."""
-    present = graph.key_present[group].cpu().numpy()
-    nodes = graph.key_index[group].cpu().numpy()[present]
+    index, filled = (keys[group].cpu().numpy() for keys in graph.keys(tf_only=net.tf_keys_only))
+    present, nodes = filled, index[filled]
     is_tf = graph.is_tf.cpu().numpy()[nodes]
     n_genes, columns = graph.n_genes, torch.from_numpy(np.flatnonzero(present)[is_tf])
     pairs = torch.zeros(n_genes, columns.numel(), dtype=torch.float64)
@@ -113,15 +113,13 @@ def _group_sums(
     for _, batch in batches(net, collator, rows, batch_size=batch_size):
         token = ~batch.padding.cpu()
         share = (token / token.sum(dim=1, keepdim=True).clamp(min=1)).double()  # every cell counts alike
+        place = net.backbone.places(batch).cpu()
         for part, weights in net.attention(batch):
-            start = max(part.start - 1, 0)  # query 0 is CLS
-            chunk = slice(start, part.stop - 1)
-            read = weights[:, 1:] if part.start == 0 else weights
-            read = read.double().cpu()
-            mass += torch.einsum("cq,cqk->k", share[:, chunk], read)
-            here = token[:, chunk]
-            of = batch.genes.cpu()[:, chunk][here]
-            pairs.index_add_(0, of, read[here][:, columns])
+            cell, column = torch.nonzero(token & (place >= part.start) & (place < part.stop), as_tuple=True)
+            read = weights.double().cpu()[cell, place[cell, column] - part.start]
+            mass += share[cell, column] @ read
+            of = batch.genes.cpu()[cell, column]
+            pairs.index_add_(0, of, read[:, columns])
             seen.index_add_(0, of, torch.ones(of.numel(), dtype=torch.float64))
     mean = (mass / rows.size).numpy()
     return _GroupSums(nodes, mean[:-1][present], float(mean[-1]), nodes[is_tf], pairs.numpy(), seen.numpy(), rows.size)

@@ -19,6 +19,7 @@ from .._core.rng import RngLike, as_root
 from ..data.batch import Collator
 from ..data.fields import CellData, need_known_groups, read_cells, read_network
 from ..data.module import CellDataModule, split_cells
+from ..nn.backbones import Backbone, Published
 from ..nn.fusion import GRNFormerNet
 from . import inference, io
 from .assemble import build_loss, build_net
@@ -26,6 +27,7 @@ from .attention import AttentionSummary, summarise
 from .config import ModelConfig, TrainConfig
 from .context import Context
 from .plan import Run, TrainingPlan, read_root, run, write_root
+from .pretrained import MIN_MATCHED, StartWeights, start_from
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,6 +49,12 @@ class GRNFormer(BaseModelClass):
         RNA cells registered by `setup_anndata`.
     config
         Size and choices of the model.
+    checkpoint
+        Published weights to start from: a path for `grs.model.load_backbone`, or what that returned. The sizes of the
+        backbone are then those of the checkpoint, and its last layer gives way to the adapter. Genes are matched by name;
+        those that its vocabulary does not hold start from the mean embedding.
+    min_matched
+        Least share of the genes that the vocabulary must hold.
 
     Examples
     --------
@@ -55,14 +63,26 @@ class GRNFormer(BaseModelClass):
     2
     """
 
-    def __init__(self, adata: AnnData, config: ModelConfig | None = None) -> None:
+    def __init__(
+        self,
+        adata: AnnData,
+        config: ModelConfig | None = None,
+        *,
+        checkpoint: str | Path | Published[Backbone] | None = None,
+        min_matched: float = MIN_MATCHED,
+    ) -> None:
         super().__init__(adata)
-        self.config = config or ModelConfig()
+        self.config, self.start = config or ModelConfig(), None
+        genes = pd.Index(adata.var_names.astype(str))
+        if checkpoint is not None:
+            self.config, self.start = start_from(checkpoint, self.config, genes, min_matched=min_matched)
         setup = self.registry_["setup_args"]
         self.layer, self.grn_key = setup["layer"], setup["grn_key"]
         self.network = read_network(adata, self.grn_key, required=self.config.use_grn)
-        self.genes = pd.Index(adata.var_names.astype(str))
+        self.genes = genes
         self._reset()
+
+    start: StartWeights | None
 
     def _reset(self) -> None:
         self.train_config: TrainConfig | None = None
@@ -149,12 +169,12 @@ class GRNFormer(BaseModelClass):
         train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
         self._reset()
         context = Context.fit(cells.take(train), self.network, self.config, root=root)
-        net = build_net(self.config, context, self.network, self.genes, root=root)
+        net = build_net(self.config, context, self.network, self.genes, root=root, start=self.start)
         collator = context.collator(cells, self.network, self.config.tokens)
         data = CellDataModule(collator, train, validation, batch_size=batch_size, root=root)
         epochs = config.epochs(train.size)
         n_steps = epochs * -(-train.size // batch_size)
-        plan = TrainingPlan(net, build_loss(self.config), config, n_steps=n_steps, root=root)
+        plan = TrainingPlan(net, build_loss(self.config, net), config, n_steps=n_steps, root=root)
         where = Run(
             accelerator=accelerator,
             devices=devices,
@@ -314,7 +334,7 @@ class GRNFormer(BaseModelClass):
         meta, arrays = io.read_meta(folder), io.read_arrays(folder)
         model = cls.__new__(cls)
         BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
-        model.config = ModelConfig.from_dict(meta["config"])
+        model.config, model.start = ModelConfig.from_dict(meta["config"]), None
         model.layer, model.grn_key = meta["setup"]["layer"], meta["setup"]["grn_key"]
         model.network, model.genes = io.read_network_file(folder), pd.Index(meta["genes"], dtype=object)
         model._reset()  # noqa: SLF001  (our own class)

@@ -81,7 +81,7 @@ def evaluate(
         genes, cell = batch.genes.cpu().numpy()[asked], np.nonzero(asked)[0]
         size = np.exp(batch.log_size.double().cpu().numpy())[cell] * collator.mean_size
         group = batch.group.cpu().numpy()[cell]
-        predicted = expected_counts(config, net(batch, perturb=False), batch).cpu().numpy()[asked]
+        predicted = expected_counts(config, net, net(batch, perturb=False), batch).cpu().numpy()[asked]
         total.add(
             batch.counts.cpu().numpy()[asked],
             {

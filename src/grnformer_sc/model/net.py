@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..nn.adapter import GraphAdapter
-from ..nn.backbones.base import Backbone
+from ..nn.backbones.base import Backbone, Encoded
 from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
-
-VALUE_SCALE = 0.04  # a middle bin of 50 counts as one
 
 
 class CellSummaryNet(GRNFormerNet):
@@ -30,55 +30,50 @@ class CellSummaryNet(GRNFormerNet):
     backbone, head, structure
         Parts of `GRNFormerNet`.
     loadings
-        Principal component loadings, components x genes.
+        Principal component loadings, components x genes; None leaves the gene embeddings as they are (published ones).
     """
 
     def __init__(
         self,
         backbone: Backbone,
-        head: nn.Module,
+        head: nn.Module | None,
         structure: Structure | None,
         *,
-        loadings: Float[Tensor, "comps genes"],
+        loadings: Float[Tensor, "comps genes"] | None,
     ) -> None:
         super().__init__(backbone, head, structure)
-        n_genes, dim = loadings.shape[1], backbone.dim
+        n_genes, dim = backbone.gene_embedding().shape
         self.summary = nn.LayerNorm(dim)
         self.per_gene = nn.Parameter(torch.zeros(n_genes, dim))
         self.from_cell = nn.Linear(dim, dim)
+        if loadings is None:
+            return
         with torch.no_grad():
             width = min(dim, loadings.shape[0])
             start = backbone.gene_embedding()
             start.mul_(0.1)
             start[:, :width] += loadings[:width].T * n_genes**0.5  # loadings have unit length: unit variance per column
 
-    def forward(
-        self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
-    ) -> FusedOutput:
-        """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
-        h, silent = self._expression(batch)
-        if self.adapter is None:
-            h = self.backbone.last_layer(h, silent)
-        else:
-            h = self._fuse(self.adapter, h, batch, *self.keys(batch, generator=generator if perturb else None))
-        cells, tokens = h[:, 0] + self._summary(batch, silent), h[:, 1:]
+    def _read(self, x: Encoded, batch: CellBatch) -> FusedOutput:
+        """Read out, with the summary in the cell and the cell in the predictions."""
+        out = super()._read(x, batch)
+        cells = out.cells + self._summary(batch, self._silent(batch))
         from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
-        return FusedOutput(tokens, cells, self.head(tokens, batch.genes, batch.log_size) + from_cell)
+        return replace(out, cells=cells, prediction=out.prediction + from_cell)
 
     def _fuse(
         self,
         adapter: GraphAdapter,
-        h: Float[Tensor, "cells tokens_and_1 dim"],
-        batch: CellBatch,
+        x: Encoded,
         keys: Float[Tensor, "cells keys dim"],
         present: Bool[Tensor, "cells keys"],
-    ) -> Float[Tensor, "cells tokens_and_1 dim"]:
-        """Read the network. In training only CLS and the masked tokens do: the loss looks at no others."""
-        first = batch.masked.shape[1] - int(batch.masked.flip(1).all(dim=0).cumprod(0).sum())  # masked genes come last
-        if not self.training or first == batch.masked.shape[1]:
-            return adapter(h, keys, present)
-        read = adapter(torch.cat([h[:, :1], h[:, first + 1 :]], dim=1), keys, present)
-        return torch.cat([read[:, :1], h[:, 1 : first + 1], read[:, 1:]], dim=1)
+    ) -> Encoded:
+        """Read the network. In training only the places do that the loss looks at."""
+        h, (first, last) = x.h, x.unread
+        if not self.training or first == last:
+            return x.with_h(adapter(h, keys, present))
+        read = adapter(torch.cat([h[:, :first], h[:, last:]], dim=1), keys, present)
+        return x.with_h(torch.cat([read[:, :first], h[:, first:last], read[:, first:]], dim=1))
 
     def _silent(self, batch: CellBatch) -> Bool[Tensor, "cells tokens"]:
         """Masked genes show nothing, so nobody attends to them."""
@@ -86,6 +81,6 @@ class CellSummaryNet(GRNFormerNet):
 
     def _summary(self, batch: CellBatch, silent: Bool[Tensor, "cells tokens"]) -> Float[Tensor, "cells dim"]:
         """Mean embedding of the visible genes weighted by their values: close to the cell's principal components."""
-        weight = torch.log1p(batch.values * VALUE_SCALE) * ~silent
+        weight = torch.log1p(self.backbone.values(batch.values, batch) / self.backbone.typical) * ~silent
         total = torch.einsum("ct,ctd->cd", weight, self.backbone.gene_embedding()[batch.genes])
         return self.summary(total / (~silent).sum(dim=1, keepdim=True).clamp(min=1))

@@ -17,13 +17,32 @@ class GraphAdapter(nn.Module):
 
     .. math:: h = h_{expr} + \tanh(\beta)\, W_O\,\mathrm{softmax}(QK^\top / \sqrt{d_h}) V
 
-    One learned key without a gene (the sink, last) lets a cell opt out. `beta` is learned from 0, so that a new adapter
-    changes nothing; a number fixes the factor itself instead.
+    One learned key without a gene (the sink, last) lets a cell opt out, and takes all attention where a network has no
+    genes. `beta` is learned from 0, so that a new adapter changes nothing; a number fixes the factor itself instead.
+
+    Parameters
+    ----------
+    dim, heads
+        Width and attention heads.
+    beta
+        Factor of what the network says; None learns it.
+    dropout
+        Dropout of the fused part.
+    attention_dropout
+        Dropout of attention weights, in training.
     """
 
-    def __init__(self, dim: int, heads: int, *, beta: float | None = None, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        beta: float | None = None,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.attention_dropout = heads, attention_dropout
         self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_query, self.norm_key = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.sink = nn.Parameter(torch.randn(dim) * dim**-0.5)
@@ -46,7 +65,8 @@ class GraphAdapter(nn.Module):
     ) -> Float[Tensor, "cells tokens dim"]:
         """Add what the network says to every token."""
         q, k, v, mask = self._project(expression, structure, present)
-        fused = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        dropout = self.attention_dropout if self.training else 0.0
+        fused = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         fused = self.out(fused.transpose(1, 2).reshape(expression.shape))
         return expression + self.strength * self.dropout(fused)
 

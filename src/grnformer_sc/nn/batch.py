@@ -18,7 +18,7 @@ class CellBatch:
     genes
         Gene index of every token (0 where `padding`).
     values
-        Binned visible value of a token (0 where masked).
+        Count of a visible token (0 where masked or `padding`); every backbone has its own scale for it.
     masked, padding
         Token is a masked gene; token is filling.
     counts
@@ -31,6 +31,12 @@ class CellBatch:
         eRegulons that are on in the cell (gate AND kept by its type).
     visible
         Gene is expressed and unmasked in the cell.
+    shown
+        Gene is measured and unmasked in the cell: its count is known, zero or not.
+    edges
+        Quantiles of the visible non-zero counts of the cell (scGPT's bins).
+    depth
+        Log10 of the total count of the cell, estimated from unmasked genes: before and after thinning.
     """
 
     genes: Int[Tensor, "cells tokens"]
@@ -42,6 +48,9 @@ class CellBatch:
     group: Int[Tensor, " cells"]
     bits: Bool[Tensor, "cells eregulons"]
     visible: Bool[Tensor, "cells genes"]
+    shown: Bool[Tensor, "cells genes"]
+    edges: Float[Tensor, "cells edges"]
+    depth: Float[Tensor, "cells 2"]
 
     def to(self, device: torch.device | str) -> CellBatch:
         """Move all tensors."""

@@ -31,20 +31,9 @@ class CountHead(nn.Module):
         return log_size[:, None] + self.gene[genes] + self.decoder(h).squeeze(-1)
 
 
-class BinHead(nn.Module):
-    """Expression relative to the cell's size on the log scale, scGPT's kind of target (a regression without offsets)."""
+class NegativeBinomialHead(CountHead):
+    """Log rate of a count, and how much more than Poisson each gene varies (log of the inverse dispersion)."""
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.fc = nn.Sequential(
-            nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, dim), nn.LeakyReLU(), nn.Linear(dim, 1)
-        )
-
-    def forward(
-        self,
-        h: Float[Tensor, "cells tokens dim"],
-        genes: Int[Tensor, "cells tokens"],
-        log_size: Float[Tensor, " cells"],
-    ) -> Float[Tensor, "cells tokens"]:
-        """Predicted value of every token's gene."""
-        return self.fc(h).squeeze(-1)
+    def __init__(self, dim: int, log_rate: Float[Tensor, " genes"]) -> None:
+        super().__init__(dim, log_rate)
+        self.log_inverse = nn.Parameter(torch.ones_like(self.gene))

@@ -1,84 +1,100 @@
-"""Structure encoder: GraphSAGE over each cell's selection of the shared network."""
+"""Structure encoder: graph convolutions over each cell's selection of the shared network."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .graph import GraphEdges
+from .convolutions import CONVOLUTIONS, Nodes
+from .gated import GatedEdges
+from .residual import normed_residual
 
-RELATIONS = ("act_forward", "rep_forward", "act_reverse", "rep_reverse")
+Scale = Literal["cell", "type"]
 
 
-class SageLayer(nn.Module):
-    r"""One GraphSAGE layer (Hamilton et al. 2017) with a relation per sign and direction.
+class StructureLayer(nn.Module):
+    r"""One layer, :math:`h_i' = h_i + \mathrm{ReLU}(\mathrm{LN}(\mathrm{conv}(h)_i))`."""
 
-    .. math:: h_i' = h_i + \mathrm{Drop}(\mathrm{GELU}(\mathrm{LN}(W h_i + \sum_q W_q \, \mathrm{mean}_{j \in N_q(i)} h_j)))
-
-    Targets hear their TFs (forward) and TFs hear their targets (reverse). Linear maps are applied to the few TF nodes of
-    a graph, not to all of its nodes.
-    """
-
-    def __init__(self, dim: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, dim: int, *, conv: str = "sage", dropout: float = 0.1) -> None:
         super().__init__()
-        self.own = nn.Linear(dim, dim)
-        self.relations = nn.ModuleDict({name: nn.Linear(dim, dim, bias=False) for name in RELATIONS})
+        self.conv = CONVOLUTIONS[conv](dim, dropout)
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, h: Float[Tensor, "graphs_or_1 nodes dim"], edges: GraphEdges, n_graphs: int
-    ) -> Float[Tensor, "graphs nodes dim"]:
-        """Update all nodes; `h` may come without a graph axis of its own (size 1) when it is the same for all graphs."""
-        update = self.own(h).expand(n_graphs, -1, -1) + self.messages(h, edges, n_graphs)
-        return h + self.dropout(functional.gelu(self.norm(update)))
-
-    def messages(
-        self, h: Float[Tensor, "graphs_or_1 nodes dim"], edges: GraphEdges, n_graphs: int
-    ) -> Float[Tensor, "graphs nodes dim"]:
-        """Sum over relations of the mapped mean of the neighbours."""
-        n_nodes, dim = h.shape[1:]
-        flat = h.reshape(-1, dim)
-        out = flat.new_zeros(n_graphs * n_nodes, dim)
-        shared = h.shape[0] == 1
-        for sign, word in ((1, "act"), (-1, "rep")):
-            own = edges.take(edges.sign == sign)
-            if own.graph.numel() == 0:
-                continue
-            tf, gene = own.graph * n_nodes + own.tf, own.graph * n_nodes + own.gene
-            source, place = torch.unique(tf, return_inverse=True)
-            read = source % n_nodes if shared else source
-            sent = self.relations[f"{word}_forward"](flat[read])
-            share = 1 / torch.bincount(gene, minlength=n_graphs * n_nodes).to(flat.dtype)[gene]
-            out = out.index_add(0, gene, sent[place] * share[:, None])
-            heard = flat[own.gene if shared else gene]
-            count = torch.bincount(place).to(flat.dtype)
-            mean = flat.new_zeros(source.numel(), dim).index_add(0, place, heard) / count[:, None]
-            out = out.index_add(0, source, self.relations[f"{word}_reverse"](mean))
-        return out.view(n_graphs, n_nodes, dim)
+    def forward(self, h: Nodes, edges: GatedEdges) -> Float[Tensor, "graphs genes dim"]:
+        """Update all nodes; `h` may come once for all graphs."""
+        return normed_residual(self.conv(h, edges), h, self.norm)
 
 
 class StructureEncoder(nn.Module):
-    """Embed the genes of every graph from gene identity and network alone: no expression, so nothing can leak.
+    """Embed the genes of every graph.
 
-    Node features are the backbone's gene embeddings, projected and normalised, plus a learned mark of TFs.
+    Node features are the backbone's gene embeddings, projected and normalised, plus a learned mark of TFs: no expression, so
+    nothing can leak, and the networks of types need be embedded once. With `read_expression` the nodes of a cell also carry
+    what the backbone made of the cell's unmasked genes (no gradient flows back into it).
+
+    Parameters
+    ----------
+    gene_dim, dim
+        Width of gene embeddings and of nodes.
+    layers, conv, dropout
+        Number and kind of the layers (a name of `CONVOLUTIONS`).
+    tie_scales
+        Embed the networks of types by the same layers as those of cells.
+    read_expression
+        Let the nodes of a cell read its expression embeddings.
     """
 
-    def __init__(self, gene_dim: int, dim: int, *, layers: int = 2, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        gene_dim: int,
+        dim: int,
+        *,
+        layers: int = 2,
+        conv: str = "sage",
+        dropout: float = 0.1,
+        tie_scales: bool = True,
+        read_expression: bool = False,
+    ) -> None:
         super().__init__()
         self.project = nn.Linear(gene_dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.role = nn.Parameter(torch.zeros(dim))
-        self.layers = nn.ModuleList([SageLayer(dim, dropout=dropout) for _ in range(layers)])
+        stacks = [
+            [StructureLayer(dim, conv=conv, dropout=dropout) for _ in range(layers)] for _ in range(2 - tie_scales)
+        ]
+        self.layers = nn.ModuleList(stacks[0])
+        self.type_layers = None if tie_scales else nn.ModuleList(stacks[1])
+        self.read = nn.Sequential(nn.LayerNorm(gene_dim), nn.Linear(gene_dim, dim)) if read_expression else None
 
-    def forward(
-        self, genes: Float[Tensor, "nodes gene_dim"], is_tf: Tensor, edges: GraphEdges, n_graphs: int
-    ) -> Float[Tensor, "graphs nodes dim"]:
-        """Embed all nodes of all graphs."""
-        h = self.norm(self.project(genes)) + is_tf[:, None] * self.role
-        h = h[None]
-        for layer in self.layers:
-            h = layer(h, edges, n_graphs)
+    def features(
+        self, genes: Float[Tensor, "genes gene_dim"], is_tf: Bool[Tensor, " genes"]
+    ) -> Float[Tensor, "1 genes dim"]:
+        """Features of the nodes that are the same in all graphs."""
+        return (self.norm(self.project(genes)) + is_tf[:, None] * self.role)[None]
+
+    def with_expression(
+        self,
+        features: Float[Tensor, "1 genes dim"],
+        expression: Float[Tensor, "cells tokens gene_dim"],
+        genes: Tensor,
+        shown: Bool[Tensor, "cells tokens"],
+    ) -> Float[Tensor, "cells genes dim"]:
+        """Add to the nodes of each cell what its tokens say where they are `shown` (visible, neither masked nor padding)."""
+        if self.read is None:
+            msg = "this encoder reads no expression; build it with read_expression=True."
+            raise ValueError(msg)
+        n_cells, n_genes = genes.shape[0], features.shape[1]
+        cell, token = shown.nonzero(as_tuple=True)
+        said = self.read(expression.detach()[cell, token]).to(features.dtype)
+        h = features.expand(n_cells, -1, -1).reshape(n_cells * n_genes, -1)
+        return h.index_add(0, cell * n_genes + genes[cell, token], said).view(n_cells, n_genes, -1)
+
+    def forward(self, h: Nodes, edges: GatedEdges, *, scale: Scale = "cell") -> Float[Tensor, "graphs genes dim"]:
+        """Embed all nodes of all graphs from their features."""
+        layers = self.layers if scale == "cell" or self.type_layers is None else self.type_layers
+        for layer in layers:
+            h = layer(h, edges)
         return h

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .._core.checks import fail, listing
 from .._core.inputs import resolve
 from .._core.keys import GrnKeys, ModelKeys
 from .._core.logging import step
@@ -34,7 +35,8 @@ def fit(
     keys: Literal["tf", "all"] = "all",
     alpha: float = 0.2,
     perturb: Literal["coexpression", "random", "none"] = "coexpression",
-    loss: Literal["poisson", "mse"] = "poisson",
+    loss: Literal["poisson", "nb", "mse"] = "poisson",
+    checkpoint: Any = None,
     max_epochs: int | None = None,
     batch_size: int = 64,
     accelerator: str = "auto",
@@ -51,14 +53,15 @@ def fit(
     An expression model learns to predict masked counts; its last layer attends to the network of the cell (Qiu et al.
     2025, arXiv 2503.01682; the tool of the same name by Hegde and Cheng 2026 is another one). The loss is the Poisson
     likelihood of the masked counts, zeros included, given a size factor of the visible genes: counts are what is
-    measured, and in sparse cells ranks (scGPT's squared error on binned values, `loss="mse"`) keep little of them.
+    measured, and in sparse cells ranks (scGPT's squared error on binned values, `loss="mse"`) keep little of them. The
+    expression model is trained from scratch, or starts from a published checkpoint.
 
     Parameters
     ----------
     adata
         RNA cells with the slots of `grs.tl.build_grn`, or a MuData that holds them.
     backbone
-        Registered expression model.
+        Registered expression model: `"scgpt"`, `"scfoundation"` or `"scpalm"`.
     layer
         Layer with raw counts; None reads `.X`.
     grn_key
@@ -74,7 +77,11 @@ def fit(
     alpha, perturb
         Share of the edges replaced in every training step, and by what.
     loss
-        Training objective.
+        Training objective: `"poisson"`, `"nb"` (a dispersion per gene), or `"mse"`, the backbone's own (squared error of its
+        values).
+    checkpoint
+        Published weights of the backbone to start from: a folder or file for `grs.model.load_backbone`, or what that
+        returned. Sizes of the backbone are then those of the checkpoint.
     max_epochs
         Passes over the training cells; None chooses by the number of cells.
     batch_size
@@ -111,7 +118,8 @@ def fit(
     KeyError
         Without a network, or without the bits that the gate needs.
     ValueError
-        When the counts are no raw counts, or no link of the network is among the genes.
+        When the counts are no raw counts, no link of the network is among the genes, the checkpoint does not fit the
+        backbone, or its vocabulary holds less than half of the genes.
 
     Examples
     --------
@@ -129,10 +137,15 @@ def fit(
         backbone=backbone, use_grn=use_grn, gate=gate, keys=keys, alpha=alpha, perturb=perturb, loss=loss,
         **(model_settings or {}),
     )  # fmt: skip
+    if checkpoint is not None and (fixed := sorted({"dim", "layers", "heads"} & set(model_settings or {}))):
+        raise fail(
+            ValueError, "the checkpoint fixes the sizes of the backbone.", f"model_settings with {listing(fixed)}.",
+            "leave them out, or train from scratch (checkpoint=None).",
+        )  # fmt: skip
     _check(cells, config, layer, grn_key)
     with step(logger, "tl.fit") as facts:
         GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
-        model = GRNFormer(cells, config)
+        model = GRNFormer(cells, config, checkpoint=checkpoint)
         model.train(
             max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
             checkpoint_dir=checkpoint_dir, **(train_settings or {}),
@@ -167,7 +180,7 @@ def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, *, batch_size: int
             "tl.fit",
             {"model": model.config.to_dict(), "train": train_config.to_dict(), "gate": context.gate},
             inputs={"counts": model.layer or "X", "network": grn.uns},
-            dropped={},
+            dropped={} if model.start is None else {"genes without published weights": model.start.n_lost},
         ),
         "history": model.history,
         "group_names": np.asarray(model.network.group_names, dtype=object),

@@ -1,0 +1,1 @@
+"""Numba kernels: plain arrays, no annotations, no imports from this package."""

@@ -1,0 +1,98 @@
+"""Transformer layers that several backbones share."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..._core.checks import fail
+from .base import BackboneConfig
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one projection for queries, keys and values (torch's parameter names)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
+        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True."""
+        q, k, v = (
+            split_heads(part, self.heads)
+            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        )
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(out.transpose(1, 2).reshape(h.shape))
+
+    def weights(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells heads places places"]:
+        """Attention weights, which `forward` does not hold."""
+        q, k, _ = (
+            split_heads(part, self.heads)
+            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        )
+        score = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+        return score.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+
+class FeedForward(nn.Module):
+    """Second half of `PostNormLayer`, which may stay where an adapter takes the place of its attention."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1, self.linear2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def feed_forward(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
+        """Update each place by itself."""
+        return self.norm2(h + self.dropout(self.linear2(self.dropout(functional.relu(self.linear1(h))))))
+
+
+class PostNormLayer(FeedForward):
+    """Transformer encoder layer that normalises after each residual (ReLU feed-forward)."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__(dim, hidden, dropout)
+        self.self_attn = SelfAttention(dim, heads)
+        self.norm1 = nn.LayerNorm(dim)
+
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
+        """Update all places; they attend where `mask` is True."""
+        return self.feed_forward(self.norm1(h + self.dropout(self.self_attn(h, mask))))
+
+
+def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
+    """Layers that the settings ask for; the last one whole, without its attention, or not at all."""
+    layers: list[nn.Module] = [
+        PostNormLayer(config.dim, config.heads, hidden, config.dropout) for _ in range(config.n_layers)
+    ]
+    if config.keep_ffn and not config.keep_last:
+        layers.append(FeedForward(config.dim, hidden, config.dropout))
+    return nn.ModuleList(layers)
+
+
+def feed_forward_of(layers: nn.ModuleList, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
+    """Run the feed-forward part of the last layer, the attention of which was not built."""
+    last = layers[-1]
+    if not isinstance(last, FeedForward):
+        raise fail(
+            TypeError, "the last layer must have a feed-forward part.", f"{type(last).__name__}.", "turn keep_ffn on."
+        )
+    return last.feed_forward(h)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Cells x places x dim to cells x heads x places x dim of a head."""
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def heard(silent: Bool[Tensor, "cells places"]) -> Bool[Tensor, "cells 1 1 places"]:
+    """Attention mask that leaves silent keys out."""
+    return ~silent[:, None, None, :]
