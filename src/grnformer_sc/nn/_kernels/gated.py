@@ -57,8 +57,8 @@ def _graph_to_tfs(graph, rows, network, extra, scale, source, out):
 def to_genes(start, stop, rows, network, extra, scale, source, out, shared_out):
     """Add up over TFs for the graphs start ... stop - 1.
 
-    `scale` and `source` have one part for all graphs, or one per graph; `out` has one per graph, or all graphs add to the part
-    `shared_out`.
+    `scale` and `source` have one part for all graphs, or one per graph; `out` has one per graph, or all graphs add to its
+    part `shared_out`.
     """
     for graph in range(start, stop):
         own = scale[graph if scale.shape[0] > 1 else 0]
