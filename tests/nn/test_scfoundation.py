@@ -13,7 +13,7 @@ import torch
 from grnformer_sc.nn.backbones import ScFoundation, ScFoundationConfig
 from grnformer_sc.nn.backbones.performer import orthogonal_features, softmax_features
 from grnformer_sc.nn.backbones.published import renamed
-from grnformer_sc.nn.backbones.scfoundation import RENAMED
+from grnformer_sc.nn.backbones.scfoundation_file import RENAMED, read_vocabulary
 from grnformer_sc.nn.batch import CellBatch
 
 G, CELLS = 15, 4
@@ -232,9 +232,8 @@ def test_other_architectures_are_named(tmp_path):
 @pytest.mark.realdata
 def test_the_real_list_of_genes_and_the_published_sizes_agree(data_dir):
     from grnformer_sc.model import ModelConfig
-    from grnformer_sc.nn.backbones.scfoundation import _read_vocabulary
 
-    genes = _read_vocabulary(data_dir / "gene_vocab" / "scfoundation_gene_index_19264.tsv.gz", Path("models.ckpt"))
+    genes = read_vocabulary(data_dir / "gene_vocab" / "scfoundation_gene_index_19264.tsv.gz", Path("models.ckpt"))
     assert genes.size == 19_264
     assert {"A1BG", "ZZZ3", "TP53"} <= set(genes)
     config = ModelConfig.published("scfoundation", use_grn=False, loss="mse").backbone_config(genes.size)
