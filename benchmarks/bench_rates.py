@@ -2,7 +2,9 @@
 
 Null cells have the cell types, factors and motifs of simulated cells, but no planted link: what is discovered there is
 false. `tf_gene_fdr` has no bar there, because a TF and a gene that share a factor are associated. Cost and stability are
-those of the small mouse cortex set (needs GRS_DATA_DIR); both presets use the same regressions.
+those of the small mouse cortex set (needs GRS_DATA_DIR). Both presets use the same regressions; `bench_stability_beside`
+has those of SCENIC+ as well (seeds fixed for all), on some target genes. The rows of SCENIC+ are all cells, accessibility
+being averaged over neighbours in place of its topic model.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from race import run
+from stability import N_TARGETS, networks
 
 RATES = ("fdr", "region_gene_fdr", "tf_gene_fdr")
 LINKS = {"fdr": ["tf", "region", "gene"], "region_gene_fdr": ["region", "gene"], "tf_gene_fdr": ["tf", "gene"]}
@@ -125,9 +128,10 @@ def subsampled(preset: str, *, motifs: bool) -> Callable[[], list[pd.DataFrame]]
     return call
 
 
-def jaccard(networks: list[pd.DataFrame], on: list[str], top: int | None = None) -> float:
-    """Mean over pairs of networks; with `top` of so many best links each."""
-    best = [e.sort_values("score", ascending=False, kind="stable")[on].astype(str).drop_duplicates() for e in networks]
+def jaccard(networks: list[pd.DataFrame], on: list[str], top: int | None = None, *, by: str = "score") -> float:
+    """Mean over pairs of networks; with `top` of so many best links each (those of largest score, or of smallest rank)."""
+    ordered = [e.sort_values(by, ascending=by == "triplet_rank", kind="stable") for e in networks]
+    best = [e[on].astype(str).drop_duplicates() for e in ordered]
     sets = [set(table.head(top or len(table)).itertuples(index=False, name=None)) for table in best]
     pairs = [(a, b) for i, a in enumerate(sets) for b in sets[:i]]
     return float(np.mean([len(a & b) / len(a | b) for a, b in pairs]))
@@ -145,3 +149,40 @@ def bench_stability(record: Callable[..., None], *, motifs: bool) -> None:
             links=float(np.mean([len(e[on].drop_duplicates()) for e in networks])), jaccard_tf_gene=jaccard(networks, on),
             jaccard_tf_gene_best_2000=jaccard(networks, on, 2000), jaccard_edges=jaccard(networks, [*on, "region"]),
         )  # fmt: skip
+
+
+CONTENDERS = {  # preset, regressions of SCENIC+, its rows
+    "default": ("default", False, False),
+    "preset scenicplus": ("scenicplus", False, False),
+    "preset scenicplus, rows of SCENIC+": ("scenicplus", False, True),
+    "SCENIC+, our rows": ("scenicplus", True, False),
+    "SCENIC+": ("scenicplus", True, True),
+}
+
+
+@needs_data
+@pytest.mark.skipif(not GOLDEN.exists(), reason="GRS_GOLDEN_DIR is not set")
+def bench_stability_beside(record: Callable[..., None]) -> None:
+    """All links, and equal numbers of the best ones: of larger sets more is shared by chance."""
+    laps = {
+        who: run(networks, preset, promoter_hits, theirs=theirs, smooth=smooth, repeats=1)
+        for who, (preset, theirs, smooth) in CONTENDERS.items()
+    }
+    pair, triplet = ["tf", "gene"], ["tf", "gene", "region"]
+    for name in ("no motifs", "promoter motifs"):
+        fewest = {
+            tuple(on): min(len(e[on].drop_duplicates()) for lap in laps.values() for e in lap.result[name])
+            for on in (pair, triplet)
+        }
+        for who, lap in laps.items():
+            found = lap.result[name]
+            by = "score" if who == "default" else "triplet_rank"
+            record(
+                f"cortex, 5 x 90 % of the cells, {N_TARGETS} genes, {name}", who, cpu_s=lap.cpu_s,
+                links=float(np.mean([len(e[pair].drop_duplicates()) for e in found])),
+                edges=float(np.mean([len(e) for e in found])),
+                jaccard_tf_gene=jaccard(found, pair), jaccard_edges=jaccard(found, triplet),
+                best_links=float(fewest[tuple(pair)]), jaccard_best_links=jaccard(found, pair, fewest[tuple(pair)], by=by),
+                best_edges=float(fewest[tuple(triplet)]),
+                jaccard_best_edges=jaccard(found, triplet, fewest[tuple(triplet)], by=by),
+            )  # fmt: skip
