@@ -11,4 +11,5 @@ from ._methods import methods as methods
 from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
+from ._perturbation import perturbation as perturbation
 from ._write_network import write_network as write_network
