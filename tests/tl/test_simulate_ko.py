@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 
 import anndata
 import mudata
@@ -13,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 
 import grnformer_sc as grs
+from grnformer_sc.grn import response
 from grnformer_sc.grn.embedding import log_normalise
 
 MODELS = ("linear", "boosted")
@@ -31,6 +33,17 @@ def rna(built):
     return built["rna"].copy()
 
 
+@pytest.fixture
+def _few_trees(monkeypatch):
+    monkeypatch.setitem(response.TREES, "max_iter", 10)
+
+
+def quietly(action, *args):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # formats announce their own future
+        return action(*args)
+
+
 def busiest(adata) -> str:
     return str(grs.get.grn(adata)["tf"].value_counts().idxmax())
 
@@ -40,35 +53,42 @@ def means(adata) -> np.ndarray:
     return np.stack([x[(types == name).to_numpy()].mean(axis=0).A1 for name in types.cat.categories], axis=1)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_planted_responses_are_found(model):
-    """Predicted changes follow the true ones better than sizes of correlations with random signs, and signs are right."""
-    options = {"n_genes": 150, "n_tfs": 10, "n_types": 2, "rng": 3}
+@pytest.fixture(scope="module")
+def planted():
+    """Cells with a network, and the true change of every gene and type without one of two TFs."""
+    options = {"n_genes": 120, "n_tfs": 8, "n_types": 2, "rng": 3}
     mdata = grs.datasets.simulate_multiome(1000, **options)
     grs.tl.build_grn(mdata, groupby="cell_type")
-    rna, before = mdata["rna"], means(mdata["rna"])
+    tfs = grs.get.grn(mdata)["tf"].astype(str).value_counts().index[:2]
+    before = means(mdata["rna"])
+    lost = {tf: means(grs.datasets.simulate_multiome(1000, **options, knockout=tf)["rna"]) - before for tf in tfs}
+    return mdata["rna"], lost
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_planted_responses_are_found(planted, model):
+    """Signs are right, and changes fit better than sizes of correlations with random signs."""
+    rna, lost = planted
     known = set(zip(rna.uns["truth"]["tf"], rna.uns["truth"]["gene"], strict=True))
     x = log_normalise(rna.X).toarray()
-    predicted, observed, size, true = [], [], [], []
-    for tf in grs.get.grn(rna)["tf"].unique()[:5]:
-        after = means(grs.datasets.simulate_multiome(1000, **options, knockout=tf)["rna"])
-        grs.tl.simulate_ko(rna, tf, model=model, n_steps=1)
-        direct = rna.varm["grn_ko_step"] == 1
-        rho = np.nan_to_num([np.corrcoef(x[:, rna.var_names.get_loc(tf)], y)[0, 1] for y in x.T])
-        predicted.append(rna.varm["grn_ko"][direct])
-        observed.append((after - before)[direct])
-        size.append((np.abs(rho)[:, None] * np.ones(2))[direct])
-        true.append((np.array([(tf, gene) in known for gene in rna.var_names])[:, None] & direct)[direct])
-    predicted, observed, size, true = map(np.concatenate, (predicted, observed, size, true))
+    parts = []
+    for tf, change in lost.items():
+        out = grs.tl.simulate_ko(rna, tf, model=model, n_steps=1, copy=True)
+        direct = out.varm["grn_ko_step"] == 1
+        rho = np.nan_to_num(np.corrcoef(x.T)[rna.var_names.get_loc(tf)])
+        true = np.array([(tf, gene) in known for gene in rna.var_names])
+        wide = [np.broadcast_to(column[:, None], direct.shape) for column in (np.abs(rho), true)]
+        parts.append([values[direct] for values in (out.varm["grn_ko"], change, *wide)])
+    predicted, observed, size, true = map(np.concatenate, zip(*parts, strict=True))
     clear = true & (np.abs(observed) > 0.1)
-    right = (np.sign(predicted) == np.sign(observed))[clear]
-    assert clear.sum() > 50
-    assert right.mean() > 0.85
+    assert clear.sum() > 30
+    assert (np.sign(predicted) == np.sign(observed))[clear].mean() > 0.9
     rng = np.random.default_rng(0)
     nulls = [np.corrcoef(size * rng.choice([-1, 1], size.size), observed)[0, 1] for _ in range(200)]
     assert np.corrcoef(predicted, observed)[0, 1] > max(nulls) + 0.1
 
 
+@pytest.mark.usefixtures("_few_trees")
 @pytest.mark.parametrize("model", MODELS)
 def test_slots_have_their_shapes_and_survive_files(rna, model, tmp_path):
     rna.obs["grn_group"] = rna.obs["grn_group"].cat.rename_categories({"type1": "L2/3"})
@@ -82,13 +102,13 @@ def test_slots_have_their_shapes_and_survive_files(rna, model, tmp_path):
     assert rna.layers["grn_ko"].dtype == np.float32
     assert rna.layers["grn_ko"].has_sorted_indices
     table = grs.get.perturbation(rna)
-    rna.write_h5ad(tmp_path / "x.h5ad")
-    mudata.MuData({"rna": rna}).write(tmp_path / "x.h5mu")
-    rna.write_zarr(tmp_path / "x.zarr")
+    quietly(rna.write_h5ad, tmp_path / "x.h5ad")
+    quietly(mudata.MuData({"rna": rna}).write, tmp_path / "x.h5mu")
+    quietly(rna.write_zarr, tmp_path / "x.zarr")
     for back in (
-        anndata.read_h5ad(tmp_path / "x.h5ad"),
-        mudata.read(tmp_path / "x.h5mu")["rna"],
-        anndata.io.read_zarr(tmp_path / "x.zarr"),
+        quietly(anndata.read_h5ad, tmp_path / "x.h5ad"),
+        quietly(mudata.read, tmp_path / "x.h5mu")["rna"],
+        quietly(anndata.io.read_zarr, tmp_path / "x.zarr"),
     ):
         pd.testing.assert_frame_equal(grs.get.perturbation(back), table)
         assert (back.layers["grn_ko"] != rna.layers["grn_ko"]).nnz == 0
@@ -107,20 +127,24 @@ def test_the_table_holds_what_is_reached_largest_first(rna):
         column = list(rna.uns["grn_ko"]["group_names"]).index(group)
         at = rna.var_names.get_indexer(part["gene"])
         np.testing.assert_array_equal(part["change"], rna.varm["grn_ko"][at, column])
-        pd.testing.assert_frame_equal(grs.get.perturbation(rna, group=group), part, check_index=False)
+        pd.testing.assert_frame_equal(
+            grs.get.perturbation(rna, group=group), part.reset_index(drop=True), check_categorical=False
+        )
     links = grs.get.grn(rna, group="type1")
     direct = set(links.loc[links["tf"] == tf, "gene"])
     found = grs.get.perturbation(rna, group="type1")
     assert set(found.loc[found["step"] == 1, "gene"]) == direct - {tf}
 
 
+@pytest.mark.usefixtures("_few_trees")
 @pytest.mark.parametrize("model", MODELS)
-def test_order_of_genes_and_threads_change_no_bit(rna, model):
+def test_order_of_genes_and_number_of_jobs_change_no_bit(rna, model, monkeypatch):
+    monkeypatch.setattr(response, "BLOCK_GENES", 8)  # several tasks, in processes of their own
     tf = busiest(rna)
     other = rna[:, np.random.default_rng(0).permutation(rna.n_vars)].copy()
     grs.tl.simulate_ko(rna, tf, model=model, n_steps=2, per_cell=True, n_jobs=1)
     with grs.settings.override(chunk_cells=90):
-        grs.tl.simulate_ko(other, tf, model=model, n_steps=2, per_cell=True, n_jobs=3)
+        grs.tl.simulate_ko(other, tf, model=model, n_steps=2, per_cell=True, n_jobs=2)
     back = other[:, rna.var_names]
     np.testing.assert_array_equal(back.varm["grn_ko"], rna.varm["grn_ko"])
     np.testing.assert_array_equal(back.varm["grn_ko_step"], rna.varm["grn_ko_step"])
@@ -184,11 +208,19 @@ def test_errors_say_what_can_be_perturbed(rna):
     with pytest.raises(KeyError, match=r"unknown \[tf1\].*did you mean \[.*TF01"):
         run(rna, "tf1")
     target = str(grs.get.grn(rna)["gene"].iloc[0])
-    with pytest.raises(ValueError, match=rf"{target} is a target of \d+ TFs and regulates no gene itself.*{tf} \(\d+ targets\)"):
+    with pytest.raises(
+        ValueError, match=rf"{target} is a target of \d+ TFs and regulates no gene itself.*{tf} \(\d+ targets\)"
+    ):
         run(rna, target)
     outside = rna.var_names.difference(pd.concat([grs.get.grn(rna)["gene"], grs.get.grn(rna)["tf"]]).astype(str))
     with pytest.raises(ValueError, match=f"{outside[-1]} is not in the network"):
         run(rna, str(outside[-1]))
+    kept = rna.copy()
+    kept.uns["grn"]["edge_groups"] = sp.csr_matrix(
+        rna.uns["grn"]["edge_groups"].toarray() & (rna.uns["grn"]["edges"]["tf"] != tf).to_numpy()[:, None]
+    )
+    with pytest.raises(ValueError, match=f"no group keeps an eRegulon of {tf}"):
+        run(kept, tf)
     for level in (-1, np.nan, "most", True):
         with pytest.raises(ValueError, match="a level is log-normalised expression"):
             run(rna, tf, level=level)
@@ -203,7 +235,7 @@ def test_errors_say_what_can_be_perturbed(rna):
     rna.obs["other"] = "cells"
     with pytest.raises(ValueError, match=r"cell types must be those of the network.*unknown \[cells\]"):
         run(rna, tf, groupby="other")
-    with grs.settings.override(max_memory="1KB"), pytest.raises(ValueError, match="below settings.max_memory"):
+    with grs.settings.override(max_memory="1KB"), pytest.raises(ValueError, match=r"below settings\.max_memory"):
         run(rna, tf, per_cell=True)
     silent = rna.copy()
     counts = silent.X.tolil()

@@ -24,8 +24,8 @@ POOLED_CELLS = 1000  # that the other groups stand for in the fit of a group; ch
 SMALLEST_VARIANCE = 1e-9  # of a TF whose coefficient can be known
 FITTED_CELLS = 3000  # cells that trees are grown on, where every group has its share
 LEAST_CELLS = 500  # of a group at most, where there are many groups
-BLOCK_GENES = 20  # grown by one task
-TREES = {"max_iter": 100, "learning_rate": 0.1, "max_leaf_nodes": 8, "early_stopping": False}
+BLOCK_GENES = 50  # grown by one task: as long as a process takes to start
+TREES = {"max_iter": 50, "learning_rate": 0.2, "max_leaf_nodes": 8, "early_stopping": False}
 
 # expression (cells x genes), its change so far, and the group of every cell -> the change one link further on
 Response: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -156,8 +156,9 @@ def boosted_response(
     targets, start = np.unique(wiring.gene), wiring.start
     parents = {int(gene): wiring.tf[start[gene] : start[gene + 1]] for gene in targets}
     blocks = [targets[a : a + BLOCK_GENES].tolist() for a in range(0, targets.size, BLOCK_GENES)]
-    jobs = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    tasks = (delayed(_grow)(x, block, [parents[gene] for gene in block], seeds[block]) for block in blocks)
+    # processes: scikit-learn sets the filters of warnings while it bins, and threads share these
+    jobs = Parallel(n_jobs=min(n_jobs, max(len(blocks), 1)), return_as="generator")
+    tasks = (delayed(_grow)(x, block, [parents[gene] for gene in block], seeds[block], TREES) for block in blocks)
     grown = [trees for part in progress(jobs(tasks), title="boosting", total=len(blocks)) for trees in part]
     forest = dict(zip(targets.tolist(), grown, strict=True))
     holds = {gene: wiring.holds[start[gene] : start[gene + 1]] for gene in parents}
@@ -176,11 +177,13 @@ def boosted_response(
     return respond
 
 
-def _grow(x: np.ndarray, genes: list[int], parents: list[np.ndarray], seeds: np.ndarray) -> list[Any]:
+def _grow(
+    x: np.ndarray, genes: list[int], parents: list[np.ndarray], seeds: np.ndarray, trees: dict[str, Any]
+) -> list[Any]:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     with threadpool_limits(1, user_api="openmp"):
         return [
-            HistGradientBoostingRegressor(**TREES, random_state=int(seed % 2**32)).fit(x[:, tfs], x[:, gene])
+            HistGradientBoostingRegressor(**trees, random_state=int(seed % 2**32)).fit(x[:, tfs], x[:, gene])
             for gene, tfs, seed in zip(genes, parents, seeds, strict=True)
         ]

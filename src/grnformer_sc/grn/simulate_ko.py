@@ -76,7 +76,7 @@ def simulate(
     """
     n_groups = wiring.holds.shape[1]
     step = steps_from(wiring, perturbed, chosen.n_steps)
-    links = wiring.into((step > 0).any(axis=1))
+    links = wiring.into(np.asarray((step > 0).any(axis=1)))
     genes = np.unique(np.r_[perturbed, links.tf, links.gene])
     links, own, step = links.among(genes), np.searchsorted(genes, perturbed), step[genes]
     columns = genes if cells.counts.columns is None else cells.counts.columns[genes]

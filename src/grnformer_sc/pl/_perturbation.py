@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ CHANGE = "Change of\nlog expression"
 READ = ("change", "step")
 MOST_NAMED = 3
 ROW, COLUMN = 0.165, 0.34  # inches
+LEAST = 2.9  # height at which colour bar and legend have room
 
 
 def perturbation(
@@ -111,7 +113,7 @@ def _heat(ax: Axes | None, table: pd.DataFrame, groups: list[str]) -> Axes:
     rows = [*_similar(change[rises]), *_similar(change[~rises])]
     change = change.loc[rows]
     direct = wide["step"].loc[rows] == 1
-    ax = new_axes(2.9 + COLUMN * len(groups), 1.2 + ROW * len(rows)) if ax is None else ax
+    ax = new_axes(2.9 + COLUMN * len(groups), max(1.2 + ROW * len(rows), LEAST)) if ax is None else ax
     most = float(np.nanmax(np.abs(change.to_numpy())))
     ax.set_facecolor(UNREACHED)
     drawn = ax.imshow(change, cmap=DIVERGING, norm=Normalize(-most, most), aspect="auto", interpolation="nearest")
@@ -121,7 +123,9 @@ def _heat(ax: Axes | None, table: pd.DataFrame, groups: list[str]) -> Axes:
     cell_grid(ax, *change.shape)
     name_ticks(ax, x=groups, y=rows)
     side_bar(ax, drawn, CHANGE)
-    handles = [Line2D([], [], linestyle="", marker="o", markersize=2.6, color="0.15", label="direct target")]
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], linestyle="", marker="o", markersize=2.6, color="0.15", label="direct target")
+    ]
     if change.isna().to_numpy().any():
         handles.append(Patch(facecolor=UNREACHED, label="not reached"))
     _legend(ax, handles)
@@ -130,7 +134,7 @@ def _heat(ax: Axes | None, table: pd.DataFrame, groups: list[str]) -> Axes:
 
 def _bars(ax: Axes | None, table: pd.DataFrame) -> Axes:
     table = table.sort_values("change", ascending=False, kind="stable")
-    ax = new_axes(4.6, 0.9 + ROW * len(table)) if ax is None else ax
+    ax = new_axes(4.6, max(0.9 + ROW * len(table), LEAST / 2)) if ax is None else ax
     colours = np.where(table["change"] > 0, RISES, FALLS)
     filled = table["step"].to_numpy() == 1
     ax.barh(
@@ -157,7 +161,7 @@ def _similar(change: pd.DataFrame) -> list[str]:
     return [str(change.index[i]) for i in cluster_order(np.nan_to_num(change.to_numpy(dtype=float)))]
 
 
-def _legend(ax: Axes, handles: list[Any]) -> None:
+def _legend(ax: Axes, handles: Sequence[Line2D | Patch]) -> None:
     ax.legend(
         handles=handles, fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 0.42), borderaxespad=0.3,
         handletextpad=0.5,
@@ -167,7 +171,7 @@ def _legend(ax: Axes, handles: list[Any]) -> None:
 def _title(result: dict[str, Any]) -> str:
     """What was done to which genes."""
     levels = dict(zip(map(str, result["genes"]), np.asarray(result["levels"], dtype=float), strict=True))
-    lost, held = [g for g, v in levels.items() if v == 0], [f"{g} at {v:.2g}" for g, v in levels.items() if v > 0]
+    lost, held = [g for g, v in levels.items() if v == 0], [f"{g} held at {v:.2g}" for g, v in levels.items() if v > 0]
     parts = [f"Knock-out of {_names(lost)}"] if lost else []
     return ", ".join(parts + ([_names(held)] if held else []))
 

@@ -56,7 +56,7 @@ def places_of(names: list[str], genes: pd.Index, network: Network, wiring: Wirin
         ]
         raise fail(
             ValueError, "a perturbed gene must regulate others in the network, or nothing can follow.",
-            "; ".join(_role(str(genes[i]), i, network, wiring) for i in mute[:5]) + ".",
+            "; ".join(_role(str(genes[i]), i, genes, network, wiring) for i in mute[:5]) + ".",
             f"perturb one of its {len(best)} TFs: {listing(best)}.",
         )  # fmt: skip
     return place
@@ -67,10 +67,13 @@ def _near(name: str, genes: pd.Index) -> list[str]:
     return [spelled[hit] for hit in get_close_matches(str(name).upper(), list(spelled), n=3, cutoff=0.7)]
 
 
-def _role(name: str, place: int, network: Network, wiring: Wiring) -> str:
+def _role(name: str, place: int, genes: pd.Index, network: Network, wiring: Wiring) -> str:
     """What a gene without outgoing links is to the network."""
-    if (network.edges["tf"].astype(str) == name).any():
-        return f"the links of {name} hold in no group, or lead to genes that the data lacks"
+    own = network.edges[(network.edges["tf"].astype(str) == name).to_numpy()]
+    if len(own) and not own["gene"].astype(str).isin(genes).any():
+        return f"none of the targets of {name} is in the data"
+    if len(own):
+        return f"no group keeps an eRegulon of {name} (grs.get.groups says what is on where)"
     n_tfs = int((wiring.gene == place).sum())
     if n_tfs:
         return f"{name} is a target of {n_tfs} TFs and regulates no gene itself"
