@@ -46,7 +46,7 @@ def perturbation(data: Any, *, group: str | None = None, key: str = "grn_ko", rn
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
     >>> grs.tl.build_grn(mdata, groupby="cell_type")
-    >>> grs.tl.simulate_ko(mdata, "TF01", n_steps=1)
+    >>> grs.tl.simulate_ko(mdata, "TF05", n_steps=1)
     >>> sorted(grs.get.perturbation(mdata)["step"].unique().tolist())
     [0, 1]
     """

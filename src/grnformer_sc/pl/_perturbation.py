@@ -77,9 +77,9 @@ def perturbation(
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
     >>> grs.tl.build_grn(mdata, groupby="cell_type")
-    >>> grs.tl.simulate_ko(mdata, "TF01")
+    >>> grs.tl.simulate_ko(mdata, "TF05")
     >>> grs.pl.perturbation(mdata).get_title(loc="left")
-    'Knock-out of TF01'
+    'Knock-out of TF05'
     """
     if top < 1:
         raise fail(ValueError, "top must be at least 1.", f"{top!r}.", "name how many genes to show.")

@@ -76,5 +76,5 @@ def _role(name: str, place: int, genes: pd.Index, network: Network, wiring: Wiri
         return f"no group keeps an eRegulon of {name} (grs.get.groups says what is on where)"
     n_tfs = int((wiring.gene == place).sum())
     if n_tfs:
-        return f"{name} is a target of {n_tfs} TFs and regulates no gene itself"
+        return f"{name} is a target of {n_tfs} TF{'s' if n_tfs > 1 else ''} and regulates no gene itself"
     return f"{name} is not in the network"

@@ -122,7 +122,7 @@ def simulate_ko(
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)
     >>> grs.tl.build_grn(mdata, groupby="cell_type")
-    >>> grs.tl.simulate_ko(mdata, "TF01")
+    >>> grs.tl.simulate_ko(mdata, "TF05")
     >>> mdata["rna"].varm["grn_ko"].shape
     (100, 2)
     """
