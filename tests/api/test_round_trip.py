@@ -50,6 +50,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.differential_edges(mdata, "drug", **sides, sample_key="donor", within="cell_type", min_cells=5)
     grs.tl.cell_grn(mdata, net=grs.get.grn(mdata), thresholds="fit", groupby="cell_type", key_added="again")
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
+    grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
@@ -150,6 +151,7 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         lambda a: grs.get.grn(a, group="L2/3"),
         lambda a: grs.get.cell_graph(a, cell),
         grs.get.eregulons,
+        grs.get.perturbation,
         grs.get.attention,
         grs.get.training,
         grs.get.comparison,

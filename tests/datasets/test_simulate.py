@@ -238,3 +238,30 @@ def test_genome_of_other_data_is_an_error(toy):
     del toy["atac"].uns["genome"]
     with pytest.raises(KeyError, match="simulate_multiome"):
         grs.datasets.simulated_genome(toy)
+
+
+def test_a_knocked_out_tf_has_no_counts_and_moves_its_true_targets_only():
+    options = {"n_genes": 120, "n_tfs": 8, "n_types": 2, "rng": 2}
+    control = grs.datasets.simulate_multiome(1500, **options)["rna"]
+    truth = control.uns["truth"]
+    tf = truth["tf"].value_counts().idxmax()
+    lost = grs.datasets.simulate_multiome(1500, **options, knockout=tf)["rna"]
+    assert lost[:, tf].X.nnz == 0
+    pd.testing.assert_frame_equal(lost.obs, control.obs)
+    pd.testing.assert_frame_equal(lost.uns["truth"], truth)
+    others = control.obsm["truth_activity"].columns.drop(tf)
+    pd.testing.assert_frame_equal(lost.obsm["truth_activity"][others], control.obsm["truth_activity"][others])
+    rate = np.log1p(lost.X.mean(axis=0).A1) - np.log1p(control.X.mean(axis=0).A1)
+    own = truth[truth["tf"] == tf].groupby("gene")["sign"].agg(["min", "max"])
+    alike = own[own["min"] == own["max"]]["min"]
+    moved = pd.Series(rate, index=control.var_names)
+    clear = moved[alike.index].abs() > 0.1
+    assert clear.sum() >= 8
+    assert (np.sign(moved[alike.index]) == -alike)[clear].mean() > 0.9
+    rest = moved.drop([tf, *own.index])
+    assert rest.abs().median() < 0.05 < moved[own.index].abs().median()
+
+
+def test_only_tfs_can_be_knocked_out():
+    with pytest.raises(ValueError, match=r"knockout must name TFs: \[TF01, TF02\].*\[G0001\]"):
+        grs.datasets.simulate_multiome(40, n_genes=20, n_tfs=2, n_types=2, knockout=["TF01", "G0001"])

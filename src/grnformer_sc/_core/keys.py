@@ -96,6 +96,34 @@ class ModelKeys:
         return f"{self.base}_attention"
 
 
+@dataclass(frozen=True, slots=True)
+class PerturbationKeys:
+    """Slots written by a simulated perturbation of the network `base` comes from."""
+
+    base: str = "grn_ko"
+
+    @classmethod
+    def for_network(cls, key: str, key_added: str | None = None) -> PerturbationKeys:
+        """Name the slots after the network unless they are named."""
+        return cls(f"{key}_ko" if key_added is None else key_added)
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+    @property
+    def change(self) -> str:
+        return self.base
+
+    @property
+    def step(self) -> str:
+        return f"{self.base}_step"
+
+    @property
+    def layer(self) -> str:
+        return self.base
+
+
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
 DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group

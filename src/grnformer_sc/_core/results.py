@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns")
+SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
 _ABSENT = object()
 
 
@@ -19,6 +19,7 @@ class Results:
     varm: dict[str, Any] = field(default_factory=dict)
     obsp: dict[str, Any] = field(default_factory=dict)
     varp: dict[str, Any] = field(default_factory=dict)
+    layers: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
 
     def write(self, adata: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.special import expit
 
-from .._core.checks import fail, need_between
+from .._core.checks import fail, listing, need_between
 from .._core.inputs import as_mudata
 from .._core.keys import GENOME, MOTIFS, TRUTH, TRUTH_ACTIVITY
 from .._core.rng import RngLike, as_root, generator
@@ -30,6 +31,7 @@ BOUND = 0.15  # share of the decoy regions that a TF opens without any gene resp
 COPIED = 0.4  # share of the decoy regions that are open where some enhancer is
 TFS_PER_FACTOR = 5  # cell states within a type: one hidden programme per so many TFs
 REGULATED, UNREGULATED = 0.2, 0.8  # spread over cell types of the own level of a gene with and without an enhancer
+KNOCKED_OUT = -4.0  # activity of a TF that is not there: below what any cell has
 DISPERSION = 0.3  # of the negative binomial: variance = mean + DISPERSION * mean ** 2
 ATAC_DEPTH = 0.12  # mean counts per region and cell
 
@@ -56,6 +58,7 @@ class Regulation:
     hidden_types: Float[np.ndarray, "types tfs"]
     coupling: Float[np.ndarray, " tfs"]
     tf_factors: Float[np.ndarray, "factors tfs"]
+    knocked_out: Int[np.ndarray, " absent"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def simulate_multiome(
@@ -67,6 +70,7 @@ def simulate_multiome(
     regulated: float = 0.8,
     hubs: float = 0.0,
     planted: bool = True,
+    knockout: str | Sequence[str] = (),
     rng: RngLike = 0,
 ) -> MuData:
     """Simulate paired RNA and ATAC counts of cells whose regulatory network is known.
@@ -98,6 +102,9 @@ def simulate_multiome(
         `False` cuts every link: TFs neither open a region nor act on a gene. Genes, regions and TFs still follow cell
         types and shared factors, each in its own way, and motifs stay where they are; the table of true links is empty.
         What is found in such cells is false.
+    knockout
+        Names of TFs that every cell lacks: no mRNA and no activity. All else is drawn as without it, so that the mean
+        difference from the cells of the same `rng` is the response. TFs regulate no other TF here.
     rng
         The same number gives the same bytes.
 
@@ -117,7 +124,7 @@ def simulate_multiome(
     ------
     ValueError
         A number is too small: a network needs 2 TFs and more genes than TFs, and every type 2 cells. `regulated` is no
-        share, or `hubs` is not between 0 and 5.
+        share, `hubs` is not between 0 and 5, or `knockout` names a gene that is no TF.
 
     Examples
     --------
@@ -136,6 +143,7 @@ def simulate_multiome(
     plan = _draw_regulation(layout, n_tfs, n_types, hubs, generator(root, "regulation"))
     if not planted:
         layout, plan = _cut_links(layout, plan)
+    plan = replace(plan, knocked_out=_tf_numbers(knockout, layout))
     types = _draw_types(n_cells, n_types, generator(root, "types"))
     starts = range(0, n_cells, CHUNK)
     chunks = [_draw_cells(types[s : s + CHUNK], layout, plan, generator(root, "cells", s)) for s in starts]
@@ -154,6 +162,15 @@ def _cut_links(layout: Layout, plan: Regulation) -> tuple[Layout, Regulation]:
     return replace(layout, links=layout.links[:0]), replace(
         plan, opening=plan.opening * 0, strength=plan.strength[:0], gene_types=gene_types
     )
+
+
+def _tf_numbers(names: str | Sequence[str], layout: Layout) -> Int[np.ndarray, " absent"]:
+    tfs = layout.genes.index[layout.genes["is_tf"].to_numpy()]
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in tfs]
+    if unknown:
+        raise fail(ValueError, f"knockout must name TFs: {listing(tfs)}.", f"{listing(unknown)}.", "name some of them.")
+    return tfs.get_indexer(wanted).astype(np.int64)
 
 
 def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:
@@ -247,9 +264,11 @@ def _draw_cells(
     shown = plan.tf_types[types] + factors @ plan.tf_factors + rng.normal(0, 0.5, (n, n_tfs))
     hidden = plan.hidden_types[types] + rng.normal(0, 0.7, (n, n_tfs))
     activity = _mix(shown, hidden, plan.coupling)
+    activity[:, plan.knocked_out] = KNOCKED_OUT
     opened = expit(plan.profile.T[types] + activity @ plan.opening)
     regulated = _regulate(activity, opened, layout, plan)
     regulated[:, :n_tfs] = np.exp(0.9 * shown)
+    regulated[:, plan.knocked_out] = 0
     rate = plan.gene_base * regulated * np.exp(plan.gene_types.T[types] + factors @ plan.gene_factors.T)
     size = rng.lognormal(0, 0.35, (n, 1))
     rna = rng.poisson(rate * size * rng.gamma(1 / DISPERSION, DISPERSION, rate.shape))

@@ -13,5 +13,6 @@ from ._methods import methods as methods
 from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
+from ._perturbation import perturbation as perturbation
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._write_network import write_network as write_network

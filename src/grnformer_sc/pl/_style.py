@@ -19,6 +19,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
 )  # fmt: skip
 ACTIVATES, REPRESSES = BLUE, VERMILION
 SEQUENTIAL = ListedColormap(plt.get_cmap("YlGnBu")(np.linspace(0.12, 1, 256)), name="strength")  # light is little
+DIVERGING = plt.get_cmap("RdBu_r")  # Brewer: blue falls, red rises, readable with colour vision deficiencies
 SMALL, NORMAL = 8, 9  # text sizes in points
 
 

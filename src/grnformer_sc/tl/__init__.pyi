@@ -6,3 +6,4 @@ from ._consensus_grn import consensus_grn as consensus_grn
 from ._differential_edges import differential_edges as differential_edges
 from ._fit import fit as fit
 from ._rank_eregulons import rank_eregulons as rank_eregulons
+from ._simulate_ko import simulate_ko as simulate_ko

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail, listing, need_key, need_one_of
-from .._core.inputs import ALL_CELLS, copy_of, find_group, resolve
+from .._core.inputs import copy_of, resolve
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
@@ -22,7 +22,7 @@ from ..grn.aucell import Norm
 from ..grn.network import Network
 from ..grn.score import apply_network, eregulon_table, fit_cells
 from ..priors import read_network
-from ._inputs import ordered_cells
+from ._inputs import network_groups, ordered_cells
 from ._write import cell_results
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def cell_grn(
     else:
         stored = _stored(rna_data if net is None else net, keys, rna)
         network, recorded = Network.from_uns(stored), stored["params"]
-    groups = _groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
+    groups = network_groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
     names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
     n_missing = _need_genes(rna_data, network)
@@ -185,26 +185,6 @@ def _place_regions(edges: pd.DataFrame, names: pd.Index) -> tuple[pd.DataFrame, 
         logger.info("network: %d of %d links name regions that the data lacks", lost.sum(), has_region.sum())
     own = np.where(place >= 0, names.to_numpy(dtype=object)[place], edges["region"].astype(object))
     return edges.assign(region=pd.Categorical(own)), int(edges["region"][lost].nunique())
-
-
-def _groups(
-    data: Any, rna: AnnData, atac: AnnData | None, groupby: str | None, network: Network, keys: GrnKeys, *, fit: bool
-) -> pd.Series:
-    if groupby is None and keys.group in rna.obs:
-        groupby = keys.group
-    if groupby is None and network.group_names != (ALL_CELLS,) and not fit:
-        raise fail(
-            KeyError, "the cells need the cell types of the network.", f"no groupby= and no obs[{keys.group!r}].",
-            f"name the column of obs whose values are among {listing(network.group_names)}.",
-        )  # fmt: skip
-    groups = find_group(data, rna, atac, groupby)
-    unknown = sorted(set(groups.cat.categories) - set(network.group_names))
-    if unknown and not fit:
-        raise fail(
-            ValueError, f"cell types must be those of the network: {listing(network.group_names)}.",
-            f"unknown {listing(unknown)}.", "rename them, drop these cells, or pass thresholds='fit'.",
-        )  # fmt: skip
-    return groups
 
 
 def _need_genes(rna: AnnData, network: Network) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 
-from .._core.checks import need_nonempty_rows
-from .._core.inputs import open_rows
+from .._core.checks import fail, listing, need_nonempty_rows
+from .._core.inputs import ALL_CELLS, find_group, open_rows
+from .._core.keys import GrnKeys
 from .._core.rows import row_sums
+from ..grn.network import Network
 from ..grn.region_gene import parse_regions
 from ..grn.score import CellInput
 
@@ -49,3 +52,32 @@ def ordered_cells(
         replace(access, columns=by_place), atac.var_names[by_place], fragments,
     )  # fmt: skip
     return cells, by_name, by_place
+
+
+def network_groups(
+    data: Any,
+    rna: AnnData,
+    atac: AnnData | None,
+    groupby: str | None,
+    network: Network,
+    keys: GrnKeys,
+    *,
+    fit: bool = False,
+) -> pd.Series:
+    """Labels of the cells by the names that the network knows (any names with `fit`); its own labels by default."""
+    if groupby is None and keys.group in rna.obs:
+        groupby = keys.group
+    if groupby is None and network.group_names != (ALL_CELLS,) and not fit:
+        raise fail(
+            KeyError, "the cells need the cell types of the network.", f"no groupby= and no obs[{keys.group!r}].",
+            f"name the column of obs whose values are among {listing(network.group_names)}.",
+        )  # fmt: skip
+    groups = find_group(data, rna, atac, groupby)
+    unknown = sorted(set(groups.cat.categories) - set(network.group_names))
+    if unknown and not fit:
+        raise fail(
+            ValueError, f"cell types must be those of the network: {listing(network.group_names)}.",
+            f"unknown {listing(unknown)}.",
+            "rename them or drop these cells, or fit the network to them: grs.tl.cell_grn(..., thresholds='fit').",
+        )  # fmt: skip
+    return groups
