@@ -22,7 +22,7 @@ def instrumented() -> list[str]:
 @pytest.mark.parametrize("part", ["grn", "nn"])
 def test_every_module_of_the_core_is_listed(part) -> None:
     modules = {f"grnformer_sc.{part}.{path.stem}" for path in (PACKAGE / part).glob("*.py") if path.stem != "__init__"}
-    packages = {"grnformer_sc.nn.backbones"} if part == "nn" else set()
+    packages = {f"grnformer_sc.{part}.{path.parent.name}" for path in (PACKAGE / part).glob("[a-z]*/__init__.py")}
     assert modules | packages == {name for name in instrumented() if name.startswith(f"grnformer_sc.{part}.")}
     assert {"grnformer_sc.metrics", "beartype.beartype"} <= set(instrumented())
 

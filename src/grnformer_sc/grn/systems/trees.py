@@ -64,7 +64,7 @@ def _boost(
 ) -> Float[np.ndarray, " pairs"]:
     offsets = start[first : last + 1] - start[first]
     own = tf[start[first] : start[last]]
-    share, trees = boost_block(features, offsets, own, target[first:last], seeds[first:last], GRNBOOST2)
+    share, trees, _ = boost_block(features, offsets, own, target[first:last], seeds[first:last], GRNBOOST2)
     return share * np.repeat(trees, np.diff(offsets)).astype(np.float32)
 
 
