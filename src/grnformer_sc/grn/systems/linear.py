@@ -14,7 +14,7 @@ SMALLEST = 1e-12  # of a variance
 
 
 def correlation(pools: Pools, _: Work) -> Float[np.ndarray, "tfs genes"]:
-    """|Pearson correlation| of TF and gene."""
+    """Size of the Pearson correlation of TF and gene."""
     with threadpool_limits(1):
         return np.abs(correlations(standardise(pools.for_tfs[0]), pools.tfs))
 
@@ -26,7 +26,7 @@ def ridge(pools: Pools, _: Work) -> Float[np.ndarray, "tfs genes"]:
 
 
 def partial_correlation(pools: Pools, _: Work) -> Float[np.ndarray, "tfs genes"]:
-    """|Correlation| of TF and gene given all other TFs, from correlations shrunk towards 0 (Schaefer & Strimmer 2005)."""
+    """Size of the correlation given all other TFs, from correlations shrunk towards 0 (Schaefer & Strimmer 2005)."""
     with threadpool_limits(1):
         z = standardise(pools.for_tfs[0])
         return np.abs(shrunk_partial_correlations(z, pools.tfs, shrinkage(z, pools.tfs))).astype(np.float32)
