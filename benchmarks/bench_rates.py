@@ -29,11 +29,13 @@ GOLDEN = Path(os.environ.get("GRS_GOLDEN_DIR", ""), "scenicplus", "cortex_cistro
 needs_data = pytest.mark.skipif(not os.environ.get("GRS_DATA_DIR"), reason="GRS_DATA_DIR is not set")
 
 
-def rated(seed: int, *, planted: bool, n_cells: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def rated(
+    seed: int, *, planted: bool, n_cells: int, n_genes: int, n_tfs: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Edges and eRegulons with their rates, and the true links."""
     import grnformer_sc as grs
 
-    mdata = grs.datasets.simulate_multiome(n_cells, n_genes=300, n_tfs=30, n_types=4, planted=planted, rng=seed)
+    mdata = grs.datasets.simulate_multiome(n_cells, n_genes=n_genes, n_tfs=n_tfs, n_types=4, planted=planted, rng=seed)
     with grs.settings.override(progress=False):
         grs.tl.build_grn(mdata, groupby="cell_type", n_perm=10)
     found = mdata["rna"].uns["grn"]
@@ -42,7 +44,7 @@ def rated(seed: int, *, planted: bool, n_cells: int) -> tuple[pd.DataFrame, pd.D
 
 @cache
 def null_run(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    return rated(seed, planted=False, n_cells=1000)
+    return rated(seed, planted=False, n_cells=500, n_genes=150, n_tfs=20)
 
 
 @pytest.mark.parametrize("level", [0.05, 0.1])
@@ -67,7 +69,7 @@ def bench_null(record: Callable[..., None], level: float) -> None:
 
 @pytest.mark.parametrize("seed", TRUE_SEEDS)
 def bench_planted(record: Callable[..., None], seed: int) -> None:
-    edges, _, truth = rated(seed, planted=True, n_cells=2000)
+    edges, _, truth = rated(seed, planted=True, n_cells=2000, n_genes=300, n_tfs=30)
     edges = edges.astype(dict.fromkeys(("tf", "region", "gene"), str))
     for rate, on in LINKS.items():
         known = truth[on].drop_duplicates()

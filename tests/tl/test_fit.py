@@ -128,3 +128,8 @@ def test_bad_input_is_named_and_nothing_is_written(harm, error, message):
     with pytest.raises(error, match=message):
         grs.tl.fit(adata, **QUICK)
     assert slots == {name: list(getattr(adata, name)) for name in slots}
+
+
+def test_an_argument_given_twice_is_named():
+    with pytest.raises(ValueError, match=r"no argument of tl\.fit\. Found: \[alpha, perturb\]"):
+        grs.tl.fit(toy_rna(), model_settings={"perturb": "none", "alpha": 0.1, "dim": 16})

@@ -133,10 +133,15 @@ def fit(
     from ..model import GRNFormer, ModelConfig
 
     cells, _ = resolve(adata, rna, barcodes="exact")
-    config = ModelConfig(
-        backbone=backbone, use_grn=use_grn, gate=gate, keys=keys, alpha=alpha, perturb=perturb, loss=loss,
-        **(model_settings or {}),
-    )  # fmt: skip
+    own = {
+        "backbone": backbone, "use_grn": use_grn, "gate": gate, "keys": keys, "alpha": alpha, "perturb": perturb, "loss": loss,
+    }  # fmt: skip
+    if twice := sorted(set(own) & set(model_settings or {})):
+        raise fail(
+            ValueError, "model_settings holds what is no argument of tl.fit.", f"{listing(twice)}.",
+            "pass these as arguments.",
+        )  # fmt: skip
+    config = ModelConfig(**own, **(model_settings or {}))
     if checkpoint is not None and (fixed := sorted({"dim", "layers", "heads"} & set(model_settings or {}))):
         raise fail(
             ValueError, "the checkpoint fixes the sizes of the backbone.", f"model_settings with {listing(fixed)}.",
