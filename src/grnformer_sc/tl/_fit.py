@@ -134,7 +134,8 @@ def fit(
 
     cells, _ = resolve(adata, rna, barcodes="exact")
     own = {
-        "backbone": backbone, "use_grn": use_grn, "gate": gate, "keys": keys, "alpha": alpha, "perturb": perturb, "loss": loss,
+        "backbone": backbone, "use_grn": use_grn, "gate": gate, "keys": keys, "alpha": alpha, "perturb": perturb,
+        "loss": loss,
     }  # fmt: skip
     if twice := sorted(set(own) & set(model_settings or {})):
         raise fail(
