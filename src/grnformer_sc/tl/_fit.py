@@ -133,7 +133,7 @@ def fit(
     from ..model import GRNFormer, ModelConfig
 
     cells, _ = resolve(adata, rna, barcodes="exact")
-    own = {
+    own: dict[str, Any] = {
         "backbone": backbone, "use_grn": use_grn, "gate": gate, "keys": keys, "alpha": alpha, "perturb": perturb,
         "loss": loss,
     }  # fmt: skip
