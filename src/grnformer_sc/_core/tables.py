@@ -73,6 +73,12 @@ def spell_regions(column: pd.Series, form: str = REGION_FORM) -> pd.Series:
     return pd.Series(names.to_numpy(dtype=object)[values.codes], index=column.index, name=column.name)
 
 
+def link_scores(edges: pd.DataFrame) -> np.ndarray:
+    """Score of every link; the size of its weight where a network has no scores."""
+    score = edges["score"].to_numpy(dtype=np.float64)
+    return np.abs(edges["tf_gene_importance"].to_numpy(dtype=np.float64)) if np.isnan(score).all() else score
+
+
 def edge_table(columns: pd.DataFrame | dict[str, Any]) -> pd.DataFrame:
     """Complete, cast and sort the columns of an edge table.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
-from .._core.tables import EVIDENCE, edge_table, eregulon_name
+from .._core.tables import EVIDENCE, edge_table, eregulon_name, link_scores
 from .tf_gene import share_below
 
 PAIR, TRIPLET = ["tf", "gene"], ["tf", "gene", "region"]
@@ -52,9 +52,7 @@ def consensus_edges(
 
 def _distinct(table: pd.DataFrame) -> pd.DataFrame:
     """Links by name with their score (that of TF -> gene where there is no other), the strongest of double ones."""
-    score = table["score"].to_numpy(dtype=np.float64)
-    weight = np.abs(table["tf_gene_importance"].to_numpy(dtype=np.float64))
-    frame = table.assign(score=np.where(np.isnan(score).all(), weight, score)).astype(dict.fromkeys(TRIPLET, str))
+    frame = table.assign(score=link_scores(table)).astype(dict.fromkeys(TRIPLET, str))
     order = np.lexsort((frame["region"], frame["gene"], frame["tf"], -frame["score"].fillna(0)))
     return frame.iloc[order].drop_duplicates(TRIPLET).reset_index(drop=True)
 

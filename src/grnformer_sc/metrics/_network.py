@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.rng import generator
+from .._core.tables import link_scores
 from ._knockouts import knockout_activity, knockout_shift
 from ._links import link_recovery
 from ._nulls import against_nulls
@@ -74,12 +75,6 @@ def best_links(edges: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
     names = names[(names[source] != "") & (names[target] != "")]
     ranked = names.sort_values(["score", source, target], ascending=[False, True, True], kind="stable")
     return ranked.drop_duplicates([source, target]).reset_index(drop=True)
-
-
-def link_scores(edges: pd.DataFrame) -> np.ndarray:
-    """Score of every link; the size of its weight where a network has no scores."""
-    score = edges["score"].to_numpy(dtype=np.float64)
-    return np.abs(edges["tf_gene_importance"].to_numpy(dtype=np.float64)) if np.isnan(score).all() else score
 
 
 def _table(task: str, figures: dict[str, float]) -> pd.DataFrame:

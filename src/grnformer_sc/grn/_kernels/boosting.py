@@ -3,6 +3,8 @@
 import numba as nb
 import numpy as np
 
+from .random import below, step, word
+
 
 @nb.njit(cache=True, nogil=True)
 def quantile_bins(indptr, data, n_rows, n_bins, bins, top):
@@ -24,34 +26,21 @@ def quantile_bins(indptr, data, n_rows, n_bins, bins, top):
         top[j] = max(code, 0)
 
 
-@nb.njit(cache=True, nogil=True)
-def _next(state):  # xorshift64*
-    state ^= state >> np.uint64(12)
-    state ^= state << np.uint64(25)
-    state ^= state >> np.uint64(27)
-    return state
-
-
-@nb.njit(cache=True, nogil=True)
-def _draw(state):
-    return state * np.uint64(2685821657736338717)
-
-
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def _start_tree(residual, state, subsample, work):
     """Fill `work` with residual and weight (0: left out of this tree) of every cell; sums of both."""
     n = residual.size
     limit = np.uint64(round(subsample * 256))
     total, count = 0.0, 0.0
-    word = np.uint64(0)
+    bits_left = np.uint64(0)
     for i in range(n):
         inside = 1.0
         if limit < np.uint64(256):
             if i & 7 == 0:  # one random byte per cell
-                state = _next(state)
-                word = _draw(state)
-            inside = 1.0 if (word & np.uint64(255)) < limit else 0.0
-            word >>= np.uint64(8)
+                state = step(state)
+                bits_left = word(state)
+            inside = 1.0 if (bits_left & np.uint64(255)) < limit else 0.0
+            bits_left >>= np.uint64(8)
         work[2 * i] = residual[i] * inside
         work[2 * i + 1] = inside
         total += residual[i] * inside
@@ -149,8 +138,8 @@ def _boost_gene(
             n_open = 1 << level
             gain[:n_open] = 0.0
             for j in range(n_try):  # features without replacement, shared by the nodes of a level
-                state = _next(state)
-                k = j + np.int64((_draw(state) >> np.uint64(11)) % np.uint64(feat.size - j))
+                state = step(state)
+                k = j + below(state, feat.size - j)
                 perm[j], perm[k] = perm[k], perm[j]
                 f = feat[perm[j]]
                 a, b = indptr[f], indptr[f + 1]

@@ -3,18 +3,7 @@
 import numba as nb
 import numpy as np
 
-
-@nb.njit(cache=True, nogil=True)
-def _next(state):  # xorshift64*
-    state ^= state >> np.uint64(12)
-    state ^= state << np.uint64(25)
-    state ^= state >> np.uint64(27)
-    return state
-
-
-@nb.njit(cache=True, nogil=True)
-def _below(state, n):
-    return np.int64(((state * np.uint64(2685821657736338717)) >> np.uint64(11)) % np.uint64(n))
+from .random import below, step
 
 
 @nb.njit(cache=True, nogil=True)
@@ -52,8 +41,8 @@ def _grow(columns, y, feat, n_try, state, gain_out):
     n = y.size
     weight = np.zeros(n)
     for _ in range(n):
-        state = _next(state)
-        weight[_below(state, n)] += 1.0
+        state = step(state)
+        weight[below(state, n)] += 1.0
     order = np.flatnonzero(weight > 0)
     start, stop = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
     start[0], stop[0], top = 0, order.size, 1
@@ -74,8 +63,8 @@ def _grow(columns, y, feat, n_try, state, gain_out):
         for j in range(feat.size):  # features without replacement; constant ones do not count
             if tried == n_try:
                 break
-            state = _next(state)
-            k = j + _below(state, feat.size - j)
+            state = step(state)
+            k = j + below(state, feat.size - j)
             perm[j], perm[k] = perm[k], perm[j]
             split, gain = _best_split(columns[feat[perm[j]]], cells, weight, y, total, count, mass, size)
             tried += split >= 0
