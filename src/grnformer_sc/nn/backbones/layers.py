@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..._core.checks import fail
-from .base import BackboneConfig
+from .base import BackboneConfig, Encoded
 
 
 class SelfAttention(nn.Module):
@@ -76,6 +78,14 @@ def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
     if config.keep_ffn and not config.keep_last:
         layers.append(FeedForward(config.dim, hidden, config.dropout))
     return nn.ModuleList(layers)
+
+
+def run_layers(x: Encoded, layers: Iterable[nn.Module]) -> Encoded:
+    """Run some layers; places that show nothing are not attended to."""
+    h, mask = x.h, heard(x.silent)
+    for layer in layers:
+        h = layer(h, mask)
+    return x.with_h(h)
 
 
 def feed_forward_of(layers: nn.ModuleList, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:

@@ -19,7 +19,7 @@ from ..._core.checks import fail, need_one_of
 from ..batch import CellBatch
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, register_backbone
-from .layers import feed_forward_of, heard, post_norm_layers
+from .layers import feed_forward_of, post_norm_layers, run_layers
 from .performer import PerformerLayer
 from .published import Published, fill, need_no_options, read_tensors
 from .scfoundation_file import N_DEPTH, OPTIONS, RENAMED, UNUSED, open_part, read_vocabulary, sizes_of
@@ -153,22 +153,15 @@ class ScFoundation(Backbone):
 
     def encode(self, x: Encoded) -> Encoded:
         """Run all layers of the encoder but the last."""
-        return self._run(x, list(self.encoder.layers)[: self.config.layers - 1])
+        return run_layers(x, list(self.encoder.layers)[: self.config.layers - 1])
 
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer of the encoder."""
-        return self._run(x, [self.encoder.layers[self.config.layers - 1]])
+        return run_layers(x, [self.encoder.layers[self.config.layers - 1]])
 
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of the last layer."""
         return x.with_h(feed_forward_of(self.encoder.layers, x.h))
-
-    @staticmethod
-    def _run(x: Encoded, layers: list[nn.Module]) -> Encoded:
-        h, mask = x.h, heard(x.silent)
-        for layer in layers:
-            h = layer(h, mask)
-        return x.with_h(h)
 
     def read(self, x: Encoded, batch: CellBatch) -> Read:
         """Decode all genes: encoded ones as they are, zeros as the value 0, all others as masked."""

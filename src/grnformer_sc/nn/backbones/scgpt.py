@@ -21,7 +21,7 @@ from ..._core.checks import fail, listing
 from ..batch import CellBatch
 from ..values import bin_of, count_of_bin
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, masked_error, register_backbone
-from .layers import feed_forward_of, heard, post_norm_layers
+from .layers import feed_forward_of, post_norm_layers, run_layers
 from .published import Published, fill, need_no_options, need_state, read_tensors
 
 MASK_VALUE = -1.0
@@ -168,22 +168,15 @@ class ScGPT(Backbone):
 
     def encode(self, x: Encoded) -> Encoded:
         """Run all layers but the last."""
-        return self._run(x, list(self.transformer_encoder.layers)[: self.config.layers - 1])
+        return run_layers(x, list(self.transformer_encoder.layers)[: self.config.layers - 1])
 
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer."""
-        return self._run(x, [self.transformer_encoder.layers[self.config.layers - 1]])
+        return run_layers(x, [self.transformer_encoder.layers[self.config.layers - 1]])
 
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of the last layer."""
         return x.with_h(feed_forward_of(self.transformer_encoder.layers, x.h))
-
-    @staticmethod
-    def _run(x: Encoded, layers: list[nn.Module]) -> Encoded:
-        h, mask = x.h, heard(x.silent)
-        for layer in layers:
-            h = layer(h, mask)
-        return x.with_h(h)
 
     def read(self, x: Encoded, batch: CellBatch) -> Read:
         """Tokens as they are, the cell from its token."""
