@@ -53,7 +53,7 @@ def count_rates(
 ) -> CountRates:
     """Add up the counts of the chosen cells in one pass.
 
-    Genes never seen get half a molecule, and groups are shrunk to the overall rates by one mean cell, so that no rate is zero.
+    Genes never seen get half a molecule, and groups are shrunk to the overall rates by one mean cell: no rate is zero.
     """
     row = np.full(codes.size, n_groups, dtype=np.int64)  # a last row for cells without a group
     row[codes >= 0] = codes[codes >= 0]

@@ -22,7 +22,7 @@ from ..data.module import split_cells
 from ..nn.backbones import Backbone, Published
 from ..nn.fusion import GRNFormerNet
 from . import inference, io
-from .assemble import build_loss, build_net
+from .assemble import ModelLoss, build_net
 from .attention import AttentionSummary, summarise
 from .config import ModelConfig
 from .context import Context
@@ -190,7 +190,7 @@ class GRNFormer(BaseModelClass):
         context = Context.fit(cells, split[0], self.network, self.config, root=root)
         net = build_net(self.config, context, self.network, self.genes, root=root, start=self.start)
         collator = context.collator(cells, self.network, self.config.tokens)
-        plan = TrainingPlan(net, build_loss(self.config, net), config, root=root)
+        plan = TrainingPlan(net, ModelLoss(self.config, net), config, root=root)
         self.history_ = train_network(plan, collator, split, where=where, model=self.config.to_dict())
         self.module, self.context, self.train_config = net.cpu().eval(), context, plan.config
         self.train_indices_, self.validation_indices_ = split

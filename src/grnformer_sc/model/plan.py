@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +84,7 @@ class TrainingPlan(LightningModule):
         return self.current_epoch, batch_idx, self.global_rank
 
     def _not_finite(self, what: str, batch_idx: int) -> Exception:
-        where = self.trainer.datamodule.describe(self.current_epoch, batch_idx)  # type: ignore[attr-defined]
+        where = self.trainer.datamodule.describe(self.current_epoch, batch_idx)
         return fail(
             FloatingPointError, f"{what} must be a finite number.", f"none in {where}.",
             f"give a smaller lr (now {self.config.lr:g}) or precision='32', and look at the counts of these cells; "

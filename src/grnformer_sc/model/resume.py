@@ -16,7 +16,9 @@ LAST, RECIPE = "last.ckpt", "run.json"
 FREE = ("max_epochs", "patience", "early_stopping", "recompute", "strategy")  # may differ when a run goes on
 
 
-def recipe_of(root: int, model: dict[str, Any], train: dict[str, Any], cells: pd.Index, genes: pd.Index) -> dict[str, Any]:
+def recipe_of(
+    root: int, model: dict[str, Any], train: dict[str, Any], cells: pd.Index, genes: pd.Index
+) -> dict[str, Any]:
     """Everything that the weights of a run follow from, in plain values."""
     names = hashlib.sha256("\n".join([*cells, "", *genes]).encode()).hexdigest()
     kept = {name: value for name, value in train.items() if name not in FREE}

@@ -60,8 +60,8 @@ def train_network(
 ) -> pd.DataFrame:
     """Train on the first part of the split and validate on the second; returns the history.
 
-    The plan ends with its best weights and with the batch size that was chosen. `model` are the settings of the network, kept
-    beside the checkpoints.
+    The plan ends with its best weights and with the batch size that was chosen. `model` holds the settings of the network,
+    kept beside the checkpoints.
     """
     train, validation = split
     plan.config = _with_batch_size(plan, collator, train, where)
