@@ -15,6 +15,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 import zarr
 
@@ -215,3 +216,37 @@ def test_a_description_names_the_cells_of_a_batch(model):
     data.train.set_epoch(2)
     keys = list(data.train)
     assert f"batch 3 of epoch 2: cells [{', '.join(collator.cells.cells[keys[3].cells[:5]])}" in data.describe(2, 3)
+
+
+def test_devices_that_are_not_there_are_named():
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ValueError, match=r"accelerator='gpu' needs such a device.*'cpu'"):
+        trained(accelerator="gpu")
+
+
+def test_cells_without_counts_groups_of_one_cell_and_cells_without_edges_are_defined():
+    empty = toy_rna()
+    counts = empty.X.toarray()
+    counts[:5] = 0
+    empty.X = sp.csr_matrix(counts)
+    off = toy_rna()
+    off.obsm["grn_active_region"] = sp.csr_matrix(off.obsm["grn_active_region"].shape, dtype=bool)
+    single = toy_rna()
+    single = single[np.unique(single.obs["grn_group"].cat.codes, return_index=True)[1]].copy()
+    for adata in (empty, off, single):
+        fitted = trained(adata, max_epochs=1)
+        assert np.isfinite(fitted.get_latent_representation()).all()
+        assert np.isfinite(fitted.evaluate_masked(indices=np.arange(3))["deviance"]).all()
+    assert (trained(off, max_epochs=1).get_attention().enrichment["sink"] < 1).all()  # type networks still have edges
+
+
+def test_a_network_of_other_genes_is_refused_with_its_overlap(caplog):
+    few, none = toy_rna(), toy_rna()
+    few.var_names = [name if i <= 12 else f"x{i}" for i, name in enumerate(few.var_names)]
+    none.var_names = [name if i <= 5 else f"x{i}" for i, name in enumerate(none.var_names)]
+    with caplog.at_level("WARNING", logger="grnformer_sc"):
+        trained(few, max_epochs=1)
+    assert "32 of 40 links name a TF or gene that the data does not hold" in caplog.text
+    with pytest.raises(ValueError, match=r"at least 5% of the network's links.*1 of 40; genes like \[TF0"):
+        trained(none)

@@ -46,13 +46,23 @@ class Run:
     checkpoint_dir: Path | None = None
     resume_from: Path | None = None
 
+    def __post_init__(self) -> None:
+        there = {"gpu": _has_gpu(), "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not there.get(self.accelerator, True):
+            raise fail(
+                ValueError, f"accelerator={self.accelerator!r} needs such a device.", "none that torch can use.",
+                "give accelerator='auto' or 'cpu', or install a torch for the device.",
+            )  # fmt: skip
+
     def device(self) -> torch.device:
         """Kind of device that the processes of this run work on."""
-        if self.accelerator in {"gpu", "cuda"} or (self.accelerator == "auto" and torch.cuda.is_available()):
-            return torch.device("cuda")
-        if self.accelerator == "mps" or (self.accelerator == "auto" and torch.backends.mps.is_available()):
-            return torch.device("mps")
-        return torch.device("cpu")
+        if self.accelerator == "cpu" or not _has_gpu():
+            return torch.device("cpu")
+        return torch.device("cuda" if self.accelerator != "mps" and torch.cuda.is_available() else "mps")
+
+
+def _has_gpu() -> bool:
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def train_network(
