@@ -1,0 +1,67 @@
+"""Held-out knock-outs of stem cells: LPM beside means that know no embedding.
+
+The hiPSC screen (23 knock-outs on four days, 103 genes) as changes against the control cells of the day; a fifth of the
+pairs of knock-out and day is held out in turn. Baselines come from the training pairs: no change, the mean of the day,
+of the knock-out, and their sum. The gain is the squared error of the mean of the day minus that of the predictor, with
+the interval of a bootstrap over pairs. Needs GRS_DATA_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import grnformer_sc as grs
+
+FOLDS, SEED = 5, 0
+
+
+def baselines(train: ad.AnnData, knockout: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
+    """What the training pairs say of each held-out pair without a model."""
+    table = train.to_df()
+    overall = table.mean().to_numpy()
+    by_day, by_knockout = (
+        table.groupby(train.obs[key].astype(str).to_numpy()).mean() for key in ("context", "perturbation")
+    )
+    of_day = by_day.loc[day].to_numpy()
+    of_knockout = by_knockout.reindex(knockout).fillna(dict(zip(table.columns, overall, strict=True))).to_numpy()
+    return {
+        "no change": np.zeros_like(of_day), "mean of the day": of_day, "mean of the knock-out": of_knockout,
+        "sum of both": of_day + of_knockout - overall,
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not os.environ.get("GRS_DATA_DIR"), reason="GRS_DATA_DIR is not set")
+def bench_lpm(record: Callable[..., None]) -> None:
+    cells = ad.read_h5ad(Path(os.environ["GRS_DATA_DIR"], "hipsc_crispr", "hipsc_crispr.h5ad"))
+    profiles = grs.pp.perturbation_profiles(cells, "knockout", context_key="day")
+    knockout, day = (profiles.obs[key].astype(str).to_numpy() for key in ("perturbation", "context"))
+    true, found, seconds = np.asarray(profiles.X), {}, 0.0
+    fold = np.random.default_rng(SEED).permutation(profiles.n_obs) % FOLDS
+    configs = {"LPM": None, "LPM, batches of 5,000": grs.model.LPMConfig(batch_size=5000)}
+    for number in range(FOLDS):
+        held = fold == number
+        train = profiles[~held].copy()
+        made = baselines(train, knockout[held], day[held])
+        for name, config in configs.items():
+            start = time.process_time()
+            model = grs.model.LPM.fit(train, config, rng=number)
+            seconds += (time.process_time() - start) * (name == "LPM")
+            made[name] = model.predict(list(knockout[held]), list(day[held])).to_numpy()
+        for name, value in made.items():
+            found.setdefault(name, np.zeros_like(true))[held] = value
+    error = {name: ((value - true) ** 2).mean(axis=1) for name, value in found.items()}
+    for name, value in found.items():
+        gain = grs.metrics.bootstrap_mean(error["mean of the day"] - error[name])
+        r = [np.corrcoef(a, b)[0, 1] if a.std() else 0.0 for a, b in zip(value, true, strict=True)]
+        record(
+            "hiPSC, pairs of knock-out and day", name, rmse=float(error[name].mean() ** 0.5), pearson=float(np.mean(r)),
+            gain=gain["mean"], low=gain["low"], high=gain["high"], **({"cpu_s": seconds / FOLDS} if name == "LPM" else {}),
+        )  # fmt: skip
+    assert grs.metrics.bootstrap_mean(error["mean of the day"] - error["LPM"])["low"] > 0
