@@ -17,7 +17,7 @@ from .._core.keys import GrnKeys
 from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.batch import Collator
-from ..data.fields import CellData, need_known_groups, read_cells, read_network
+from ..data.fields import CellData, read_cells, read_network
 from ..data.module import CellDataModule, split_cells
 from ..nn.backbones import Backbone, Published
 from ..nn.fusion import GRNFormerNet
@@ -28,6 +28,7 @@ from .config import ModelConfig, TrainConfig
 from .context import Context
 from .plan import Run, TrainingPlan, read_root, run, write_root
 from .pretrained import MIN_MATCHED, StartWeights, start_from
+from .query import Freeze, Origin, begin, carry_over
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,6 +84,7 @@ class GRNFormer(BaseModelClass):
         self._reset()
 
     start: StartWeights | None
+    origin: Origin | None = None  # trained model that training goes on from
 
     def _reset(self) -> None:
         self.train_config: TrainConfig | None = None
@@ -165,11 +167,9 @@ class GRNFormer(BaseModelClass):
         )  # fmt: skip
         root = as_root(rng) if resume_from is None else read_root(Path(resume_from))
         cells = self._cells(None)
-        need_known_groups(cells, GrnKeys(self.grn_key))
         train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
+        context, net = begin(self, cells, train, root=root)
         self._reset()
-        context = Context.fit(cells.take(train), self.network, self.config, root=root)
-        net = build_net(self.config, context, self.network, self.genes, root=root, start=self.start)
         collator = context.collator(cells, self.network, self.config.tokens)
         data = CellDataModule(collator, train, validation, batch_size=batch_size, root=root)
         epochs = config.epochs(train.size)
@@ -348,6 +348,42 @@ class GRNFormer(BaseModelClass):
         if adata is not None:
             _need_same_genes(adata, model.genes)
             model.adata = adata
+        return model
+
+    @classmethod
+    def load_query_data(cls, adata: AnnData, reference_model: Self | str | Path, *, freeze: Freeze = "none") -> Self:
+        """Carry a trained model over to new cells, to read them as it is or to train it further on them.
+
+        Genes, network, settings and weights are those of the trained model. So is what it keeps of its training cells: the
+        rates, by which the size of a cell is judged and the predictions are offset, and the cells among which neighbours
+        are found. `train` goes on from there (a smaller `lr` than from scratch is enough, such as 1e-3); the weights of
+        the best epoch are kept.
+
+        Parameters
+        ----------
+        adata
+            New cells with raw counts where the trained model had them. Genes are matched by name; the loss is logged, more
+            than half is an error, and missing genes are neither visible nor predicted. Cells without a group of the
+            network take that of their nearest training cells, and without accessibility their bits.
+        reference_model
+            The trained model, or the folder it was saved to.
+        freeze
+            `"backbone"` trains the reading of the network and the heads only.
+
+        Examples
+        --------
+        >>> import grnformer_sc as grs
+        >>> mdata = grs.datasets.simulate_multiome(160, n_genes=80, n_tfs=10, n_types=2, rng=0)
+        >>> old, new = mdata["rna"][:120].copy(), mdata["rna"][120:].copy()
+        >>> grs.tl.build_grn(old, groupby="cell_type")
+        >>> model = grs.model.GRNFormer.load_query_data(new, grs.tl.fit(old, max_epochs=1))
+        >>> model.train(1, lr=1e-3)
+        >>> model.get_latent_representation().shape[0]
+        40
+        """
+        trained = reference_model if isinstance(reference_model, GRNFormer) else cls.load(reference_model)
+        model = cls.__new__(cls)
+        carry_over(model, trained, adata, freeze)
         return model
 
     def __repr__(self) -> str:
