@@ -55,7 +55,8 @@ def missing_bits(gate: str) -> Exception:
     made = "region bits (paired ATAC)" if gate == "region" else "gene bits"
     return fail(
         KeyError, f"gate={gate!r} needs {made} of the cells.", "none in adata.obsm.",
-        "run grs.tl.build_grn (training cells), grs.tl.cell_grn or grs.pp.map_reference (new cells), or choose another gate.",
+        "run grs.tl.build_grn (training cells), grs.tl.cell_grn or grs.pp.map_reference (new cells), or choose another "
+        "gate.",
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
 BLOCK = 2**24  # numbers that are held at once
 SPARE = 8  # candidates beyond k: the product in float32 ranks nearly equal distances at random
@@ -44,18 +44,21 @@ def nearest(
     return index, distance
 
 
-def bit_shares(
-    neighbours: Int64[np.ndarray, "cells neighbours"],
-    bits: sp.csr_matrix,
-    voters: Bool[np.ndarray, "cells neighbours"] | None = None,
-) -> Float32[np.ndarray, "cells eregulons"]:
-    """Share of the neighbours (of the voters among them) in which a bit is on; 0 where nobody votes."""
+def pooled(
+    neighbours: Int64[np.ndarray, "cells neighbours"], values: sp.csr_matrix
+) -> Float[np.ndarray, "cells columns"]:
+    """Sum of the rows of the neighbours."""
     n_cells, k = neighbours.shape
-    vote = np.ones(neighbours.shape, dtype=np.float32) if voters is None else voters.astype(np.float32)
-    indptr = np.arange(0, neighbours.size + 1, max(k, 1))
-    member = sp.csr_matrix((vote.ravel(), neighbours.ravel(), indptr), shape=(n_cells, bits.shape[0]))
-    on = np.asarray((member @ bits.astype(np.float32)).toarray())
-    return on / np.maximum(vote.sum(axis=1, keepdims=True), 1)
+    ones, indptr = np.ones(neighbours.size, dtype=np.float32), np.arange(0, neighbours.size + 1, k)
+    member = sp.csr_matrix((ones, neighbours.ravel(), indptr), shape=(n_cells, values.shape[0]))
+    return np.asarray((member @ values).toarray())
+
+
+def bit_shares(
+    neighbours: Int64[np.ndarray, "cells neighbours"], bits: sp.csr_matrix
+) -> Float32[np.ndarray, "cells eregulons"]:
+    """Share of the neighbours in which a bit is on."""
+    return pooled(neighbours, bits.astype(np.float32)) / np.float32(neighbours.shape[1])
 
 
 def group_votes(

@@ -61,27 +61,30 @@ def map_reference(
 ) -> Any:
     """Give RNA-only cells the networks of their nearest reference cells.
 
-    Bits are those that most of the `k` neighbours of the cell's type have. A cell that is farther from its neighbours than
-    reference cells are from theirs does not get their bits: it gets the network of its type with all eRegulons on, or,
-    where the type is not clear either, no network. `k=1, cut=None` is the rule of Qiu et al. 2025, who have not validated
-    it; neither has anybody else that we know of. What it is worth on held-out and on shifted cells stands on the page of
-    benchmarks. Batch effects are not corrected: read the confidence that is written beside the bits. `tl.cell_grn` scores
-    cells by their own expression instead, and can go on from the groups found here.
+    eRegulons are on that are on in most of the `k` nearest cells and that the cell's type keeps. A cell that its neighbours
+    explain worse than reference cells are explained by theirs does not get their bits: it gets the network of its type with
+    all eRegulons on, or, where the type is not clear either, no network. How well they explain it is the mean of -log p over
+    its molecules, p being their mean profile; distances in an embedding cannot tell what is unlike all of the reference.
+
+    `k=1, cut=None` is the rule of Qiu et al. 2025, who have not validated it. What mapping is worth on held-out and on
+    shifted cells stands on the page of benchmarks. Batch effects are not corrected: read the confidence that is written
+    beside the bits. `tl.cell_grn` scores cells by their own expression instead, and can go on from the groups found here.
 
     Parameters
     ----------
     data
         Cells: AnnData or MuData with raw counts.
     reference
-        AnnData or MuData with the slots of `grs.tl.build_grn` and raw counts of the same species and gene names.
+        AnnData or MuData with the slots of `grs.tl.build_grn` and raw counts of the same species and gene names; it is read
+        into memory, `data` in blocks.
     model
         Trained `grs.model.GRNFormer` in whose cell embedding neighbours are found. By default they are found on 30
         principal components of the reference, computed from the genes that both hold.
     k
         Neighbours that vote.
     cut
-        Quantile of the reference: a cell is far when its mean distance to `k` neighbours exceeds what this share of the
-        reference cells has to its nearest others. `None`: no cell is far.
+        Quantile of the reference: a cell is far when its neighbours explain it worse than this share of the reference
+        cells is explained by its nearest others. `None`: no cell is far.
     min_agreement
         Share of the neighbours that must be of one type for a far cell to get the network of that type.
     groupby
@@ -107,8 +110,8 @@ def map_reference(
     eRegulons), all off there
     `obs["grn_mapped"]` : where the bits come from: `"neighbour"`, `"type"` or `"none"`
     `obs["grn_map_agreement"]` : share of the neighbours that are of the cell's type
-    `obs["grn_map_distance"]` : mean distance to the neighbours over the cut; above 1 the cell is far
-    `obs["grn_map_unanimity"]` : share of the type's eRegulons on which at least 90 % of its neighbours agree
+    `obs["grn_map_distance"]` : mean of -log p of the cell's molecules over the cut; above 1 the cell is far
+    `obs["grn_map_unanimity"]` : share of the type's eRegulons on which at least 90 % of the neighbours agree
 
     Scores and graphs that an earlier network left under the same base name are removed.
 
@@ -157,11 +160,12 @@ def map_reference(
     by_name = np.argsort(known_cells.obs_names.to_numpy(dtype=str), kind="stable")
     by_name = by_name[codes[by_name] != UNKNOWN]
     with step(logger, "map_reference") as facts:
-        space = _components(rows[1], by_name) if model is None else partial(_embed, model, shared)
-        scores = np.concatenate([space(part) for _, part in rows[1].blocks()])
-        atlas = Atlas.fit(scores[by_name], bits[by_name], codes[by_name], network.kept(), rules)
-        parts = [atlas.map(space(part), known[first : first + part.shape[0]]) for first, part in rows[0].blocks()]
-        mapped = Mapped.stack(parts)
+        counts = rows[1].to_memory()[by_name]
+        space = _components(counts) if model is None else partial(_embed, model, shared)
+        scores = np.concatenate([space(part) for _, part in Rows(counts).blocks()])
+        atlas = Atlas.fit(counts, scores, bits[by_name], codes[by_name], network.kept(), rules)
+        blocks = ((slice(first, first + part.shape[0]), part) for first, part in rows[0].blocks())
+        mapped = Mapped.stack([atlas.map(part, space(part), known[where]) for where, part in blocks])
         count = np.bincount(mapped.origin, minlength=len(ORIGINS)).tolist()
         facts.append(f"{cells.n_obs} cells by {shared.size} genes: {count[0]} by neighbours, {count[1]} by type")
         facts.append(f"{count[2]} without a network; {by_name.size} reference cells")
@@ -171,11 +175,13 @@ def map_reference(
     }  # fmt: skip
     params = {
         "k": k, "cut": cut, "min_agreement": min_agreement, "groupby": groupby, "kind": kind,
-        "space": "components" if model is None else "model", "spacing": atlas.spacing,
+        "space": "components" if model is None else "model", "surprise_cut": atlas.cut,
     }  # fmt: skip
     inputs = {"rna": layer or "X", "reference": reference_layer or "X"}
     record = recipe("map_reference", params, inputs=inputs, dropped=dropped)
-    _results(mapped, network, {**network.to_uns(), "params": stored["params"], "map_params": record}, keys).write(cells)
+    _results(
+        mapped, network, {**network.to_uns(), "params": stored.get("params", {}), "map_params": record}, keys
+    ).write(cells)
     _forget(cells, keys)
     return data if copy else None
 
@@ -247,12 +253,10 @@ def _open(adata: AnnData, layer: str | None, genes: pd.Index, what: str) -> Rows
     return rows
 
 
-def _components(rows: Rows, by_name: np.ndarray) -> Space:
-    """Principal components of the cells in the order of their names (of many, every n-th)."""
-    fitted = by_name[:: -(-by_name.size // FITTED_CELLS)]
-    ascending = np.sort(fitted)
-    _, loadings, mean = pca_scores(rows.take(ascending)[np.searchsorted(ascending, fitted)])
-    return lambda counts: project(log_normalise(counts), loadings, mean)
+def _components(counts: sp.csr_matrix) -> Space:
+    """Principal components of the reference (of many cells, of every n-th)."""
+    _, loadings, mean = pca_scores(counts[:: -(-counts.shape[0] // FITTED_CELLS)])
+    return lambda part: project(log_normalise(part), loadings, mean)
 
 
 def _embed(model: Embedder, genes: pd.Index, counts: sp.csr_matrix) -> np.ndarray:
