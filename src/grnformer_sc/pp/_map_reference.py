@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from .._core.checks import fail, listing, need_key, need_nonempty_rows, need_one_of
-from .._core.inputs import copy_of, find_group, open_rows, resolve
+from .._core.checks import fail, listing, need_one_of
+from .._core.inputs import copy_of, find_group, resolve
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.results import Results
-from .._core.rows import Rows, row_sums
-from ..grn.embedding import FITTED_CELLS, log_normalise, pca_scores, project
-from ..grn.mapping import ORIGINS, UNKNOWN, Atlas, Mapped, MapRules
+from ..grn.mapping import ORIGINS, UNKNOWN, Mapped, MapRules
 from ..grn.network import Network
+from ._reference import Embedder, Reference, open_genes, shared_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
-
-MIN_MATCHED = 0.5  # share of the reference's genes that the cells must hold
-Space = Callable[[sp.csr_matrix], np.ndarray]  # a block of counts in, its scores out
-
-
-class Embedder(Protocol):
-    """What is asked of a model: `grs.model.GRNFormer` once it is trained."""
-
-    genes: pd.Index
-    layer: str | None
-
-    def get_latent_representation(self, adata: AnnData) -> np.ndarray:
-        """Embedding of cells."""
-        ...
 
 
 def map_reference(
@@ -148,30 +129,26 @@ def map_reference(
             ValueError, "the reference keeps its own bits.", "the same object as data and as reference.",
             "pass a copy as data.",
         )  # fmt: skip
-    stored, network, bits, codes = _read_reference(known_cells, keys, kind)
-    known = _known_groups(data, cells, groupby, network)
+    old = Reference.read(known_cells, keys, kind)
+    known = _known_groups(data, cells, groupby, old.network)
     if model is not None and not hasattr(model, "get_latent_representation"):
         raise fail(
             TypeError, "model must be a trained GRNFormer.", f"{type(model).__name__}.",
             "load it first: grs.model.GRNFormer.load(folder).",
         )  # fmt: skip
-    shared = _shared_genes(cells.var_names, known_cells.var_names, model)
-    rows = _open(cells, layer, shared, "the data"), _open(known_cells, reference_layer, shared, "the reference")
-    by_name = np.argsort(known_cells.obs_names.to_numpy(dtype=str), kind="stable")
-    by_name = by_name[codes[by_name] != UNKNOWN]
+    shared = shared_genes(cells.var_names, known_cells.var_names, model)
+    new_rows = open_genes(cells, layer, shared, "the data")
+    old_rows = open_genes(known_cells, reference_layer, shared, "the reference")
     with step(logger, "map_reference") as facts:
-        counts = rows[1].to_memory()[by_name]
-        space = _components(counts) if model is None else partial(_embed, model, shared)
-        scores = np.concatenate([space(part) for _, part in Rows(counts).blocks()])
-        atlas = Atlas.fit(counts, scores, bits[by_name], codes[by_name], network.kept(), rules)
-        blocks = ((slice(first, first + part.shape[0]), part) for first, part in rows[0].blocks())
+        atlas, space = old.place(old_rows, model, shared, rules)
+        blocks = ((slice(first, first + part.shape[0]), part) for first, part in new_rows.blocks())
         mapped = Mapped.stack([atlas.map(part, space(part), known[where]) for where, part in blocks])
         count = np.bincount(mapped.origin, minlength=len(ORIGINS)).tolist()
         facts.append(f"{cells.n_obs} cells by {shared.size} genes: {count[0]} by neighbours, {count[1]} by type")
-        facts.append(f"{count[2]} without a network; {by_name.size} reference cells")
+        facts.append(f"{count[2]} without a network; {old.rows.size} reference cells")
     dropped = {
         "reference_genes_missing": known_cells.n_vars - shared.size, "genes_not_in_reference": cells.n_vars - shared.size,
-        "reference_cells_without_group": known_cells.n_obs - by_name.size, "cells_without_network": count[2],
+        "reference_cells_without_group": known_cells.n_obs - old.rows.size, "cells_without_network": count[2],
     }  # fmt: skip
     params = {
         "k": k, "cut": cut, "min_agreement": min_agreement, "groupby": groupby, "kind": kind,
@@ -179,39 +156,9 @@ def map_reference(
     }  # fmt: skip
     inputs = {"rna": layer or "X", "reference": reference_layer or "X"}
     record = recipe("map_reference", params, inputs=inputs, dropped=dropped)
-    _results(
-        mapped, network, {**network.to_uns(), "params": stored.get("params", {}), "map_params": record}, keys
-    ).write(cells)
+    _results(mapped, old, record, keys).write(cells)
     _forget(cells, keys)
     return data if copy else None
-
-
-def _read_reference(
-    reference: AnnData, keys: GrnKeys, kind: str
-) -> tuple[Mapping[str, Any], Network, sp.csr_matrix, np.ndarray]:
-    """Network of the reference as stored and as read, bits and groups of its cells."""
-    fix = "run grs.tl.build_grn(reference, groupby=...) first, or name another network with key_added=."
-    slot = keys.active if kind == "gene" else keys.active_region
-    need_key(reference.uns, keys.uns, where="uns of the reference", fix=fix)
-    need_key(reference.obs, keys.group, where="obs of the reference", fix=fix)
-    if kind == "region":
-        fix = "build the network from RNA and ATAC, or pass kind='gene'."
-    need_key(reference.obsm, slot, where="obsm of the reference", fix=fix)
-    stored = reference.uns[keys.uns]
-    network, bits = Network.from_uns(stored), sp.csr_matrix(reference.obsm[slot], dtype=bool)
-    if bits.shape[1] != len(network.eregulons):
-        raise fail(
-            ValueError, f"obsm[{slot!r}] of the reference needs one column per eRegulon ({len(network.eregulons)}).",
-            f"{bits.shape[1]} columns.", "score the reference with its network: grs.tl.cell_grn(reference).",
-        )  # fmt: skip
-    codes = pd.Index(network.group_names).get_indexer(reference.obs[keys.group].astype(str)).astype(np.int64)
-    if (codes == UNKNOWN).all():
-        raise fail(
-            ValueError, f"cells of the reference need groups of the network: {listing(network.group_names)}.",
-            f"obs[{keys.group!r}] with {listing(pd.unique(reference.obs[keys.group].astype(str)))}.",
-            "run grs.tl.build_grn or grs.tl.cell_grn on the reference.",
-        )  # fmt: skip
-    return stored, network, bits, codes
 
 
 def _known_groups(data: Any, cells: AnnData, groupby: str | None, network: Network) -> np.ndarray:
@@ -229,57 +176,16 @@ def _known_groups(data: Any, cells: AnnData, groupby: str | None, network: Netwo
     return known
 
 
-def _shared_genes(names: pd.Index, reference: pd.Index, model: Embedder | None) -> pd.Index:
-    """Genes of both (and of the model) in the order of their names; less than half of the reference's is an error."""
-    needed = pd.Index(reference.astype(str)) if model is None else pd.Index(model.genes)
-    shared = pd.Index(sorted(set(names.astype(str)) & set(reference.astype(str)) & set(needed)))
-    if shared.size < MIN_MATCHED * needed.size:
-        raise fail(
-            ValueError,
-            f"the data must hold at least {MIN_MATCHED:.0%} of the {needed.size} genes of the "
-            f"{'reference' if model is None else 'model'}.",
-            f"{shared.size}; data {listing(names, 3)}, reference {listing(reference, 3)}.",
-            "use the same species and gene names (grs.pp.harmonize_genes).",
-        )  # fmt: skip
-    return shared
-
-
-def _open(adata: AnnData, layer: str | None, genes: pd.Index, what: str) -> Rows:
-    """Counts of some genes, none of the cells empty."""
-    rows = replace(
-        open_rows(adata, layer, what=f"RNA counts of {what}"), columns=adata.var_names.astype(str).get_indexer(genes)
-    )
-    need_nonempty_rows(row_sums(rows)[0], adata.obs_names, what=f"the shared genes of {what}")
-    return rows
-
-
-def _components(counts: sp.csr_matrix) -> Space:
-    """Principal components of the reference (of many cells, of every n-th)."""
-    _, loadings, mean = pca_scores(counts[:: -(-counts.shape[0] // FITTED_CELLS)])
-    return lambda part: project(log_normalise(part), loadings, mean)
-
-
-def _embed(model: Embedder, genes: pd.Index, counts: sp.csr_matrix) -> np.ndarray:
-    """Embed cells as the model sees any unlabelled RNA: reference and new cells alike."""
-    from anndata import AnnData
-
-    names = [f"mapped cell {i}" for i in range(counts.shape[0])]
-    block = AnnData(X=counts, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=genes))
-    if model.layer is not None:
-        block.layers[model.layer] = counts
-    return model.get_latent_representation(block)
-
-
-def _results(mapped: Mapped, network: Network, uns: dict[str, Any], keys: GrnKeys) -> Results:
+def _results(mapped: Mapped, reference: Reference, record: dict[str, Any], keys: GrnKeys) -> Results:
     """Collect the slots."""
-    out = Results()
+    out, network = Results(), reference.network
     out.obs[keys.group] = pd.Categorical.from_codes(mapped.codes, categories=list(network.group_names))
     out.obs[keys.mapped] = pd.Categorical.from_codes(mapped.origin, categories=list(ORIGINS))
     out.obs[keys.map_agreement] = mapped.agreement
     out.obs[keys.map_distance] = mapped.distance
     out.obs[keys.map_unanimity] = mapped.unanimity
     out.obsm[keys.active] = mapped.bits
-    out.uns[keys.uns] = uns
+    out.uns[keys.uns] = {**network.to_uns(), "params": reference.stored.get("params", {}), "map_params": record}
     return out
 
 
