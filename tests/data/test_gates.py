@@ -11,9 +11,10 @@ import pytest
 from grnformer_sc._core.keys import GrnKeys
 from grnformer_sc.data.fields import read_cells, read_network
 from grnformer_sc.data.gates import NeighbourGate, Reference, StoredGate, build_gate, resolve_gate
-from grnformer_sc.data.visible import gene_rates, hide
+from grnformer_sc.data.visible import hide
 
-toy_rna = runpy.run_path(str(Path(__file__).with_name("toy.py")))["toy_rna"]
+toy = runpy.run_path(str(Path(__file__).with_name("toy.py")))
+toy_rna, rates_of = toy["toy_rna"], toy["rates_of"]
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def cells():
 
 
 def visible_of(cells, index, hidden):
-    return hide(cells.counts[index], hidden, gene_rates(cells.counts))
+    return hide(cells.counts.take(index), hidden, rates_of(cells.counts.to_memory()))
 
 
 def test_auto_takes_regions_where_they_exist_and_logs_it(cells, caplog):

@@ -135,14 +135,16 @@ def test_a_model_that_was_trained_further_is_saved_and_loaded(model, cells, tmp_
 def test_a_cut_off_training_goes_on(model, cells, tmp_path):
     options = {"schedule": "constant", "warmup": 0.0, **TRAIN}
 
-    def trained(epochs, **more):
-        query = GRNFormer.load_query_data(cells, model, freeze="backbone")
+    def trained(epochs, freeze="backbone", **more):
+        query = GRNFormer.load_query_data(cells, model, freeze=freeze)
         query.train(epochs, **options, **more)
         return query
 
     whole = trained(2)
     trained(1, checkpoint_dir=tmp_path / "run")
     assert weights(trained(2, resume_from=tmp_path / "run")) == weights(whole)
+    with pytest.raises(ValueError, match=r"model\.freeze: 'backbone' -> 'none'"):
+        trained(2, freeze="none", resume_from=tmp_path / "run")
 
 
 def test_misuse_is_named(model, cells, tmp_path):

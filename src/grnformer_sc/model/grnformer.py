@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -18,17 +18,20 @@ from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.batch import Collator
 from ..data.fields import CellData, read_cells, read_network
-from ..data.module import CellDataModule, split_cells
+from ..data.module import split_cells
 from ..nn.backbones import Backbone, Published
 from ..nn.fusion import GRNFormerNet
 from . import inference, io
-from .assemble import build_loss, build_net
+from .assemble import ModelLoss, build_net
 from .attention import AttentionSummary, summarise
-from .config import ModelConfig, TrainConfig
+from .config import ModelConfig
 from .context import Context
-from .plan import Run, TrainingPlan, read_root, run, write_root
+from .plan import TrainingPlan
 from .pretrained import MIN_MATCHED, StartWeights, start_from
-from .query import Freeze, Origin, begin, carry_over
+from .query import Freeze, Origin, begin, carry_over, recipe
+from .resume import root_of
+from .run import Run, train_network
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -124,7 +127,7 @@ class GRNFormer(BaseModelClass):
         *,
         accelerator: str = "auto",
         devices: Any = "auto",
-        batch_size: int = 64,
+        batch_size: int | Literal["auto"] = 64,
         train_size: float = 0.9,
         early_stopping: bool = True,
         lr: float = 3e-3,
@@ -136,7 +139,8 @@ class GRNFormer(BaseModelClass):
         """Train on masked counts; the weights of the best epoch are kept.
 
         Rates, neighbours and co-expression come from the training cells only. Dropout, masks and replaced edges follow
-        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights.
+        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights. Counts that lie on
+        disk (backed h5ad, zarr) are read batch by batch and give the same weights as in memory.
 
         Parameters
         ----------
@@ -145,7 +149,7 @@ class GRNFormer(BaseModelClass):
         accelerator, devices
             Passed to Lightning.
         batch_size
-            Cells per step.
+            Cells that pass the network at once; `"auto"` takes as many as memory holds.
         train_size
             Share of the cells that is trained on; the rest is the validation set.
         early_stopping
@@ -157,33 +161,39 @@ class GRNFormer(BaseModelClass):
         checkpoint_dir
             Folder for the last and the best checkpoint; None writes no file, or goes on in the folder of `resume_from`.
         resume_from
-            `checkpoint_dir` of a run that was cut off: training goes on as if it had not been.
+            `checkpoint_dir` of a run that was cut off: training goes on as if it had not been, by the same settings.
         settings
             Other fields of `TrainConfig`.
+
+        Raises
+        ------
+        ValueError
+            A cell has no group of the network, or a resumed run has other settings or data.
+        FloatingPointError
+            The loss or its gradient is not finite; the batch is named.
+        MemoryError
+            A step does not fit into memory.
         """
         config = TrainConfig(
             max_epochs=max_epochs, batch_size=batch_size, train_size=train_size, early_stopping=early_stopping, lr=lr,
             **settings,
         )  # fmt: skip
-        root = as_root(rng) if resume_from is None else read_root(Path(resume_from))
-        cells = self._cells(None)
-        train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
-        context, net = begin(self, cells, train, root=root)
-        self._reset()
-        collator = context.collator(cells, self.network, self.config.tokens)
-        data = CellDataModule(collator, train, validation, batch_size=batch_size, root=root)
-        epochs = config.epochs(train.size)
-        n_steps = epochs * -(-train.size // batch_size)
-        plan = TrainingPlan(net, build_loss(self.config, net), config, n_steps=n_steps, root=root)
         where = Run(
             accelerator=accelerator,
             devices=devices,
-            checkpoint_dir=_checkpoint_folder(checkpoint_dir or resume_from, root),
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
             resume_from=None if resume_from is None else Path(resume_from),
         )
-        self.history_ = run(plan, data, max_epochs=epochs, where=where)
-        self.module, self.context, self.train_config = net.cpu().eval(), context, config
-        self.train_indices_, self.validation_indices_ = train, validation
+        root = as_root(rng) if where.resume_from is None else root_of(where.resume_from)
+        cells = self._cells(None)
+        split = split_cells(cells.n_cells, train_size=train_size, root=root)
+        context, net = begin(self, cells, split[0], root=root)
+        self._reset()
+        collator = context.collator(cells, self.network, self.config.tokens)
+        plan = TrainingPlan(net, ModelLoss(self.config, net), config, root=root)
+        self.history_ = train_network(plan, collator, split, where=where, model=recipe(self))
+        self.module, self.context, self.train_config = net.cpu().eval(), context, plan.config
+        self.train_indices_, self.validation_indices_ = split
         self.is_trained_ = True
 
     def get_latent_representation(
@@ -428,13 +438,6 @@ class GRNFormer(BaseModelClass):
         context, cells = self._trained(), self._cells(adata)
         rows = np.arange(cells.n_cells) if indices is None else np.asarray(indices)
         return context.collator(cells, self.network, self.config.tokens), rows
-
-
-def _checkpoint_folder(path: str | Path | None, root: int) -> Path | None:
-    if path is None:
-        return None
-    folder = Path(path)
-    return write_root(folder.parent if folder.is_file() else folder, root)
 
 
 def _need_same_genes(adata: AnnData, genes: pd.Index) -> None:

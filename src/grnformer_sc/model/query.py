@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -52,13 +53,23 @@ def begin(model: GRNFormer, cells: CellData, train: np.ndarray, *, root: int) ->
     origin = model.origin
     if origin is None:
         need_known_groups(cells, GrnKeys(model.grn_key))
-        context = Context.fit(cells.take(train), model.network, model.config, root=root)
+        context = Context.fit(cells, train, model.network, model.config, root=root)
         return context, build_net(model.config, context, model.network, model.genes, root=root, start=model.start)
     net = build_net(model.config, origin.context, model.network, model.genes, root=root)
     net.load_state_dict(origin.weights)
     if origin.freeze == "backbone":
         net.backbone.requires_grad_(requires_grad=False)
     return origin.context, net
+
+
+def recipe(model: GRNFormer) -> dict[str, Any]:
+    """What a training begins with, in plain values: a run goes on with the same only."""
+    if model.origin is None:
+        return model.config.to_dict()
+    weights = hashlib.sha256()
+    for name, value in sorted(model.origin.weights.items()):
+        weights.update(name.encode() + value.numpy().tobytes())
+    return {**model.config.to_dict(), "freeze": model.origin.freeze, "trained model": weights.hexdigest()}
 
 
 def carry_over(model: GRNFormer, trained: GRNFormer, adata: AnnData, freeze: Freeze) -> None:
