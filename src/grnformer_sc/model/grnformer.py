@@ -374,7 +374,8 @@ class GRNFormer(BaseModelClass):
         adata
             New cells with raw counts where the trained model had them. Genes are matched by name; the loss is logged, more
             than half is an error, and missing genes are neither visible nor predicted. Cells without a group of the
-            network take that of their nearest training cells, and without accessibility their bits.
+            network take that of their nearest training cells, and without accessibility their bits; for `balance` they are
+            one group, unless `grs.pp.map_reference` has told them apart.
         reference_model
             The trained model, or the folder it was saved to.
         freeze
