@@ -230,10 +230,16 @@ class GRNFormer(TrainedModel):
         folder = Path(dir_path)
         meta, arrays = io.read_meta(folder), io.read_arrays(folder)
         model = cls.__new__(cls)
-        BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
+        genes = pd.Index(meta["genes"], dtype=object)
+        if adata is None:
+            BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
+        else:
+            _need_same_genes(adata, genes)
+            cls.setup_anndata(adata, **meta["setup"])
+            BaseModelClass.__init__(model, adata)
         model.config, model.start = ModelConfig.from_dict(meta["config"]), None
         model.layer, model.grn_key = meta["setup"]["layer"], meta["setup"]["grn_key"]
-        model.network, model.genes = io.read_network_file(folder), pd.Index(meta["genes"], dtype=object)
+        model.network, model.genes = io.read_network_file(folder), genes
         model._reset()  # noqa: SLF001  (our own class)
         model.train_config = TrainConfig.from_dict(meta["train_config"])
         model.context = Context.from_arrays(arrays, meta["context"])
@@ -242,9 +248,6 @@ class GRNFormer(TrainedModel):
         model.history_ = io.read_history(folder)
         model.train_indices_, model.validation_indices_ = arrays["split.train"], arrays["split.validation"]
         model.is_trained_ = True
-        if adata is not None:
-            _need_same_genes(adata, model.genes)
-            model.adata = adata
         return model
 
     @classmethod
