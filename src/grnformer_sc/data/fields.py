@@ -157,5 +157,6 @@ def need_known_groups(cells: CellData, keys: GrnKeys) -> None:
     if lost:
         raise fail(
             ValueError, f"training needs a group of the network for every cell (adata.obs[{keys.group!r}]).",
-            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn or grs.tl.cell_grn on these cells.",
+            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn, grs.tl.cell_grn or "
+            "grs.pp.map_reference on these cells, and leave those out that stay without a group.",
         )  # fmt: skip
