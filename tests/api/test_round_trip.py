@@ -51,6 +51,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.cell_grn(mdata, net=grs.get.grn(mdata), thresholds="fit", groupby="cell_type", key_added="again")
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
+    rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
+    rna.obs["lost"] = np.resize([*perturbed, "control"], rna.n_obs)
+    told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
+    grs.tl.build_grn(mdata, method="renge", options=told)
+    grs.tl.simulate_ko(rna, perturbed[0], model="renge", key="grn_renge")
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])

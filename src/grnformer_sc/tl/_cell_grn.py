@@ -130,7 +130,8 @@ def cell_grn(
     out = cell_results(scores, keys, rna_data.obs_names, groups)
     params = {"thresholds": thresholds, "groupby": groupby}
     record = recipe("cell_grn", params, inputs={"rna": layer or "X"}, dropped={"genes_missing": n_missing})
-    out.uns[keys.uns] = {**scores.network.to_uns(), "params": recorded, "cell_params": record}
+    kept = rna_data.uns[keys.uns] if net is None else {}  # what a system stored beside its network
+    out.uns[keys.uns] = {**kept, **scores.network.to_uns(), "params": recorded, "cell_params": record}
     out.write(rna_data)
     return data if copy else None
 
