@@ -16,6 +16,8 @@ from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.renge.options import RengeOptions
+from ..grn.systems.scrank.options import PcnetOptions
+from ._pcnet import infer_pcnet
 from ._renge import infer_renge
 from ._systems import SystemInput, SystemNetwork, read_input
 from ._write import link_results
@@ -32,7 +34,10 @@ class System:
     by_group: bool
 
 
-SYSTEMS: dict[str, System] = {"renge": System(RengeOptions, infer_renge, by_group=False)}
+SYSTEMS: dict[str, System] = {
+    "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
+    "renge": System(RengeOptions, infer_renge, by_group=False),
+}
 
 
 def build_system(

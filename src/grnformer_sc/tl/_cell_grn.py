@@ -111,6 +111,11 @@ def cell_grn(
     else:
         stored = _stored(rna_data if net is None else net, keys, rna)
         network, recorded = Network.from_uns(stored), stored["params"]
+    if thresholds == "reference" and "threshold" not in network.eregulons:
+        raise fail(
+            ValueError, "the network of a system holds no thresholds.", f"columns {listing(network.eregulons)}.",
+            "pass thresholds='fit' to fit them on these cells.",
+        )  # fmt: skip
     groups = network_groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
     names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
