@@ -52,6 +52,14 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.pp.map_reference(mdata, mdata["rna"].copy(), key_added="again", cut=0.5, min_agreement=0.9)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
+    rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
+    rna.obs["lost"] = np.resize([*perturbed, "control"], rna.n_obs)
+    told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
+    grs.tl.build_grn(mdata, method="renge", options=told)
+    grs.tl.simulate_ko(rna, perturbed[0], model="renge", key="grn_renge")
+    grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
+    grs.tl.rank_cell_types(rna, list(perturbed))
+    grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
@@ -153,6 +161,10 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         lambda a: grs.get.cell_graph(a, cell),
         grs.get.eregulons,
         grs.get.perturbation,
+        lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
+        lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
+        grs.get.rank_cell_types,
+        grs.get.rank_targets,
         grs.get.attention,
         grs.get.training,
         grs.get.comparison,

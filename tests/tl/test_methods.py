@@ -11,6 +11,7 @@ import pytest
 import grnformer_sc as grs
 from grnformer_sc._core.tables import EDGE_COLUMNS
 from grnformer_sc.grn.systems import SCORERS
+from grnformer_sc.tl._build_grn import METHODS
 
 FAST = sorted(set(SCORERS) - {"genie3"})
 
@@ -26,7 +27,7 @@ def many(toy_mdata: Any) -> Any:
 
 def test_every_method_is_listed_with_what_it_needs() -> None:
     table = grs.get.methods().set_index("method")
-    assert set(table.index) == {"eregulon", *SCORERS}
+    assert set(table.index) == set(METHODS)
     assert (table["what"].str.len() > 0).all()
 
 

@@ -163,8 +163,13 @@ def table_of(table: Any) -> pd.DataFrame:
     return table if isinstance(table, pd.DataFrame) else table.to_memory()
 
 
-def find_group(data: Any, rna: AnnData, atac: AnnData | None, groupby: str | None) -> pd.Series:
-    """Find the group labels in `mdata.obs`, `rna.obs` or `atac.obs`, as a categorical with sorted text categories."""
+def find_group(
+    data: Any, rna: AnnData, atac: AnnData | None, groupby: str | None, *, option: str = "groupby"
+) -> pd.Series:
+    """Find the group labels in `mdata.obs`, `rna.obs` or `atac.obs`, as a categorical with sorted text categories.
+
+    `option` is the name of the argument that an error mentions.
+    """
     if groupby is None:
         logger.info("groupby=None: all cells are one group %r", ALL_CELLS)
         return pd.Series(pd.Categorical([ALL_CELLS] * rna.n_obs), index=rna.obs_names, name=ALL_CELLS)
@@ -177,8 +182,8 @@ def find_group(data: Any, rna: AnnData, atac: AnnData | None, groupby: str | Non
     else:
         columns = dict.fromkeys(str(name) for table in tables for name in table.columns)
         raise fail(
-            KeyError, f"groupby={groupby!r} names no column of obs.", f"{listing(columns)}.",
-            "name one of them, or None for a single group.",
+            KeyError, f"{option}={groupby!r} names no column of obs.", f"{listing(columns)}.",
+            "name one of them, or None for a single group." if option == "groupby" else "name one of them.",
         )  # fmt: skip
     if labels.isna().any():
         raise fail(

@@ -88,6 +88,14 @@ class GrnKeys:
     def differential_edges(self) -> str:
         return f"{self.base}_differential_edges"
 
+    @property
+    def rank_cell_types(self) -> str:
+        return f"{self.base}_rank_cell_types"
+
+    @property
+    def rank_targets(self) -> str:
+        return f"{self.base}_rank_targets"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelKeys:

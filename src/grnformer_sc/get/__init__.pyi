@@ -14,5 +14,7 @@ from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
 from ._perturbation import perturbation as perturbation
+from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
+from ._rank_targets import rank_targets as rank_targets
 from ._write_network import write_network as write_network

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._core.checks import need_key, need_one_of
+from .._core.checks import need_one_of
 from .._core.keys import GrnKeys
 from ._export import digraph, merge_regions
 from ._grn import grn
-from ._read import network_of, rna_of
+from ._read import need_scores, network_of, rna_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,7 +59,7 @@ def activity(data: Any, *, kind: Literal["gene", "region"] = "gene", key: str = 
     need_one_of(kind, ("gene", "region"), name="kind")
     adata, keys = rna_of(data, rna), GrnKeys(key)
     auc, active = (keys.auc, keys.active) if kind == "gene" else (keys.auc_region, keys.active_region)
-    need_key(adata.obsm, auc, where="adata.obsm", fix="run grs.tl.build_grn (with ATAC for kind='region').")
+    need_scores(adata, auc)
     table = network_of(data, key, rna).eregulons
     values = adata.obsm[auc]
     var = table.set_index(pd.Index(table["name"].astype(str), name=None)).drop(columns="name")

@@ -10,7 +10,7 @@ import pandas as pd
 from .._core.checks import fail, listing
 from .._core.keys import GrnKeys
 from ..grn.network import Network
-from ._read import network_of, rna_of
+from ._read import need_scores, network_of, rna_of
 
 
 def grn(
@@ -76,6 +76,7 @@ def in_cell(data: Any, network: Network, cell: str, key: str, rna: str) -> np.nd
     if cell not in adata.obs_names:
         found = f"{listing(adata.obs_names, 3)}."
         raise fail(KeyError, f"cell={cell!r} is no barcode.", found, "use a name of obs_names.")
+    need_scores(adata, keys.active)
     row = adata.obs_names.get_loc(cell)
     group = adata.obs[keys.group].iloc[row]
     if pd.isna(group):  # a cell that `pp.map_reference` left without a network

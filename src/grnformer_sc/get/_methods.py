@@ -13,6 +13,12 @@ ROWS = (
     ("genie3", RNA, "variance explained in a random forest (Huynh-Thu et al. 2010); a second or more per gene"),
     ("grnboost2", RNA, "importance in gradient boosting with early stop (Moerman et al. 2019)"),
     ("partial_correlation", RNA, "|correlation| given all other TFs, shrunk (Schaefer & Strimmer 2005)"),
+    ("pcnet", f"{RNA}; cell types", "regression on principal components of the other genes (scRank, Li et al. 2024)"),
+    (
+        "renge",
+        f"{RNA}; the knocked-out gene of every cell",
+        "effects fitted to knock-outs over time (Ishikawa et al. 2023)",
+    ),
     ("ridge", RNA, "|z| of the coefficient in ridge regression on all TFs"),
 )
 
@@ -28,6 +34,6 @@ def methods() -> pd.DataFrame:
     --------
     >>> import grnformer_sc as grs
     >>> grs.get.methods()["method"].tolist()
-    ['eregulon', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'ridge']
+    ['eregulon', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'pcnet', 'renge', 'ridge']
     """
     return pd.DataFrame(ROWS, columns=["method", "needs", "what"])

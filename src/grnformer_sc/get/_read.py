@@ -32,6 +32,12 @@ def stored(data: Any, key: str, *, made_by: str, rna: str = "rna") -> dict[str, 
     return found
 
 
+def need_scores(adata: AnnData, slot: str) -> None:
+    """Raise `KeyError` when the cells have no scores of a network."""
+    fix = "run grs.tl.build_grn (with ATAC for regions), or grs.tl.cell_grn(..., thresholds='fit') for a system's network."
+    need_key(adata.obsm, slot, where="adata.obsm", fix=fix)
+
+
 def network_of(data: Any, key: str, rna: str = "rna") -> Network:
     """The stored network."""
     return Network.from_uns(stored(data, key, made_by="grs.tl.build_grn(mdata, groupby=...)", rna=rna))

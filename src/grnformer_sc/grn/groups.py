@@ -58,6 +58,19 @@ def group_table(
     n_eregulons = len(eregulon_names)
     blocks = range(0, n_eregulons, BLOCK_EREGULONS)
     rss = [specificity(auc[:, a : a + BLOCK_EREGULONS], codes, n_groups) for a in blocks]
+    return lay_out_groups(kept, active, mean, np.concatenate(rss, axis=1), group_names, eregulon_names)
+
+
+def lay_out_groups(
+    kept: Bool[np.ndarray, "groups eregulons"],
+    active: Float[np.ndarray, "groups eregulons"],
+    mean: Float[np.ndarray, "groups eregulons"],
+    rss: Float[np.ndarray, "groups eregulons"],
+    group_names: Sequence[str],
+    eregulon_names: Sequence[str],
+) -> pd.DataFrame:
+    """Write what groups keep as a table, a row per group and eRegulon."""
+    n_groups, n_eregulons = kept.shape
     return pd.DataFrame(
         {
             "group": pd.Categorical(np.repeat(list(group_names), n_eregulons), categories=list(group_names)),
@@ -65,7 +78,7 @@ def group_table(
             "kept": kept.ravel(),
             "active_fraction": active.ravel().astype(np.float32),
             "mean_auc": mean.ravel().astype(np.float32),
-            "rss": np.concatenate(rss, axis=1).ravel().astype(np.float32),
+            "rss": rss.ravel().astype(np.float32),
         },
         index=pd.RangeIndex(n_groups * n_eregulons).astype(str),
     )

@@ -16,7 +16,7 @@ from .._core.tables import places_in
 from .._core.typing import Number
 from .aucell import Norm, aucell
 from .embedding import lsi_scores
-from .groups import group_shares, group_table, open_regions
+from .groups import group_shares, group_table, lay_out_groups, open_regions
 from .network import Network
 from .overlap import OverlapGraph, overlap_graph
 from .pooling import pooling_matrix
@@ -82,6 +82,18 @@ def eregulon_table(edges: pd.DataFrame) -> pd.DataFrame:
     )
     table.index = table.index.astype(str)
     return table
+
+
+def network_of_links(edges: pd.DataFrame, group_names: Sequence[str], holds: sp.csr_matrix) -> Network:
+    """Make a network without scores of cells, of links that are known to hold in groups (bool edges x groups).
+
+    A group keeps an eRegulon that has a link there; figures of the cells' activity are NaN.
+    """
+    network = Network(edges, eregulon_table(edges), pd.DataFrame(), sp.csr_matrix(holds), tuple(group_names))
+    kept = (owners(network) @ holds.astype(np.float64)).toarray().T > 0
+    names, n_groups = list(network.eregulons["name"]), len(network.group_names)
+    missing = np.full((n_groups, len(names)), np.nan)
+    return replace(network, groups=lay_out_groups(kept, missing, missing, missing, group_names, names))
 
 
 def fit_cells(
@@ -176,12 +188,16 @@ def edge_groups(network: Network, kept: Bool[np.ndarray, "groups eregulons"], ce
     return sp.csr_matrix(holds.T)
 
 
+def owners(network: Network) -> sp.csr_matrix:
+    """1 where an edge belongs to an eRegulon (eRegulons x edges)."""
+    n_edges = len(network.edges)
+    at = network.eregulon_of_edge, np.arange(n_edges)
+    return sp.csr_matrix((np.ones(n_edges), at), (len(network.eregulons), n_edges))
+
+
 def shared_edge_counts(network: Network) -> Float[np.ndarray, "groups groups eregulons"]:
     """Number of edges of each eRegulon that hold in both of two groups."""
-    n_edges, n_groups = network.edge_groups.shape
-    owner = sp.csr_matrix(
-        (np.ones(n_edges), (network.eregulon_of_edge, np.arange(n_edges))), (len(network.eregulons), n_edges)
-    )
+    n_groups, owner = network.edge_groups.shape[1], owners(network)
     holds = network.edge_groups.astype(np.float64)
     out = np.empty((n_groups, n_groups, len(network.eregulons)))
     for group in range(n_groups):

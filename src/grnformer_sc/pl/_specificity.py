@@ -14,7 +14,7 @@ from matplotlib.text import OffsetFrom
 from .. import get
 from .._core.checks import fail, need_one_of
 from .._core.keys import GrnKeys
-from ..get._read import rna_of
+from ..get._read import need_scores, rna_of
 from ..grn.groups import specificity as specificity_scores
 from ._colours import group_colours
 from ._order import chosen_groups
@@ -86,6 +86,8 @@ def specificity(
     if n_top < 1:
         raise fail(ValueError, "n_top must be at least 1.", f"{n_top!r}.", "name how many eRegulons to label.")
     table = get.groups(data, key=key, rna=rna).astype({"group": str, "eregulon": str})
+    if table["rss"].isna().all():
+        need_scores(rna_of(data, rna), GrnKeys(key).auc)
     names = chosen_groups(table["group"].unique(), groups)
     if kind == "region":
         table = _of_regions(data, table, key, rna)

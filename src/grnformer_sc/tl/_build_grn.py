@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from ..grn.links import Work
 from ..grn.score import fit_cells
 from ..grn.systems import SCORERS
 from ..grn.thresholds import Rule
+from ._arguments import need_unset, unless
+from ._build_system import SYSTEMS, build_system
 from ._infer import Infer, infer_runs
 from ._read import Read, gather
 from ._settings import settings_of
@@ -33,7 +36,7 @@ from ._write import network_results
 
 logger = logging.getLogger(__name__)
 
-METHODS = (DEFAULT_METHOD, *SCORERS)
+METHODS = (DEFAULT_METHOD, *SCORERS, *SYSTEMS)
 SHOWN_FDR = 0.2  # in the log
 RECORDED = ("norm", "binarize", "quantile")
 RECORDED_OF_DEFAULT = ("window", "extended", "n_perm", "max_fdr")
@@ -43,6 +46,7 @@ def build_grn(
     data: Any,
     *,
     method: str = DEFAULT_METHOD,
+    options: Mapping[str, Any] | None = None,
     groupby: str | None = None,
     batch_key: str | None = None,
     annotation: str | Path | pd.DataFrame | None = None,
@@ -84,7 +88,11 @@ def build_grn(
     method
         `"eregulon"`, or one that scores TF -> gene links from the RNA alone: `"grnboost2"`, `"genie3"`, `"ridge"`,
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
-        and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not.
+        and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
+        rules of their own, which `options` names: `"renge"`, `"pcnet"`.
+    options
+        What such a system is told, by name, as its page lists them
+        (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
     groupby
         Column of obs with the cell types, in `mdata.obs` or either modality; `None` makes one group "all".
     batch_key
@@ -98,7 +106,7 @@ def build_grn(
         Prior network (any form that `grs.priors.prior_network` reads): only its TF-gene pairs can become links.
     tfs
         TF names: list, file with one per line, or a boolean column of `rna.var`. By default the TFs of the motifs or
-        prior, else those that `grs.priors.tf_names` recognises by their gene family.
+        prior, else those that `grs.priors.tf_names` recognises by their gene family; of RENGE the knocked-out genes.
     preset
         Named set of settings. `"default"` asks that two of six binarisations agree on a link. `"strict"` asks for three,
         for direct motif evidence and for eRegulons with a false discovery rate of at most .2 (`n_perm=10`).
@@ -159,6 +167,9 @@ def build_grn(
     `obsm["grn_auc_region"]`, `obsm["grn_active_region"]` : the same from pooled accessibility (with ATAC)
     `obsp["grn_connectivities"]`, `obsp["grn_distances"]`, `uns["grn_cells"]` : neighbour graph of the cells' networks
 
+    Systems with options write `uns` (with entries of their own), `varp` and the group label alone; `grs.tl.cell_grn` with
+    `key_added="grn_<method>", thresholds="fit"` adds the slots of the cells.
+
     Raises
     ------
     KeyError
@@ -181,13 +192,23 @@ def build_grn(
     """
     need_one_of(method, METHODS, name="method")
     need_between(n_runs, 1, 10_000, name="n_runs")
+    of_default = {
+        "annotation": annotation, "motifs": motifs, "window": window, "basc": basc, "extended": extended,
+        "n_perm": n_perm, "max_fdr": max_fdr, "preset": unless(preset, "default"),
+    }  # fmt: skip
+    if method in SYSTEMS:
+        of_cells = {"norm": norm, "binarize": unless(binarize, "mixture"), "quantile": unless(quantile, 0.9)}
+        of_runs = {"batch_key": batch_key, "prior": prior, "n_runs": unless(n_runs, 1), "resume": resume or None}
+        _need_unset(method, {**of_default, **of_cells, **of_runs, "atac_layer": atac_layer})
+        return build_system(
+            data, method, options, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,
+            n_jobs=n_jobs, copy=copy,
+        )  # fmt: skip
+    _need_unset(method, {"options": options})
     infer: Infer = infer_edges
     if method != DEFAULT_METHOD:
         infer = partial(infer_scored, score=SCORERS[method])
-        _need_unset(
-            method, annotation=annotation, motifs=motifs, window=window, basc=basc, extended=extended, n_perm=n_perm,
-            max_fdr=max_fdr, preset=None if preset == "default" else preset,
-        )  # fmt: skip
+        _need_unset(method, of_default)
     chosen = settings_of(
         preset,
         window=window,
@@ -242,14 +263,12 @@ def build_grn(
     return data if copy else None
 
 
-def _need_unset(method: str, **given: Any) -> None:
-    """Raise `ValueError` for options that another method than the default does not know."""
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise fail(
-            ValueError, f"method={method!r} scores TF -> gene links from the RNA and has no such options.",
-            f"{listing(names)}.", f"leave them out, or use method={DEFAULT_METHOD!r}.",
-        )  # fmt: skip
+def _need_unset(method: str, given: dict[str, Any]) -> None:
+    """Raise `ValueError` for arguments that a method does not know."""
+    fix = f"leave them out, or use method={DEFAULT_METHOD!r}."
+    if "options" in given:
+        fix = f"leave options out; they are of {listing(SYSTEMS)}."
+    need_unset(given, expected=f"method={method!r} has no such options.", fix=fix)
 
 
 def _need_memory(read: Read) -> None:

@@ -111,6 +111,11 @@ def cell_grn(
     else:
         stored = _stored(rna_data if net is None else net, keys, rna)
         network, recorded = Network.from_uns(stored), stored["params"]
+    if thresholds == "reference" and "threshold" not in network.eregulons:
+        raise fail(
+            ValueError, "the network of a system holds no thresholds.", f"columns {listing(network.eregulons)}.",
+            "pass thresholds='fit' to fit them on these cells.",
+        )  # fmt: skip
     groups = network_groups(data, rna_data, atac_data, groupby, network, keys, fit=thresholds == "fit")
     names = list(groups.cat.categories) if thresholds == "fit" else list(network.group_names)
     codes = pd.Index(names).get_indexer(groups.astype(str)).astype(np.int64)
@@ -130,7 +135,8 @@ def cell_grn(
     out = cell_results(scores, keys, rna_data.obs_names, groups)
     params = {"thresholds": thresholds, "groupby": groupby}
     record = recipe("cell_grn", params, inputs={"rna": layer or "X"}, dropped={"genes_missing": n_missing})
-    out.uns[keys.uns] = {**scores.network.to_uns(), "params": recorded, "cell_params": record}
+    kept = rna_data.uns[keys.uns] if net is None else {}  # what a system stored beside its network
+    out.uns[keys.uns] = {**kept, **scores.network.to_uns(), "params": recorded, "cell_params": record}
     out.write(rna_data)
     return data if copy else None
 

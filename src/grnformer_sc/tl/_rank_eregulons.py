@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from .._core.checks import need_key, need_one_of
+from .._core.checks import need_one_of
 from .._core.inputs import copy_of, resolve
 from .._core.keys import GrnKeys
 from .._core.logging import step
 from .._core.params import recipe
 from .._core.results import Results
+from ..get._read import need_scores
 from ..grn.contrasts import REST, rank_table
 from ._contrasts import chosen_levels, log_contrasts, read_labels
 
@@ -119,7 +120,7 @@ def rank_eregulons(
     slot, result = (keys.auc, keys.rank_eregulons) if kind == "gene" else (keys.auc_region, keys.rank_eregulons_region)
     data = copy_of(data) if copy else data
     adata, atac_data = resolve(data, rna, atac)
-    need_key(adata.obsm, slot, where="adata.obsm", fix="run grs.tl.build_grn (with ATAC for kind='region').")
+    need_scores(adata, slot)
     labels = read_labels(
         data, adata, atac_data, groupby=groupby, sample_key=sample_key, within=within, min_cells=min_cells
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,20 @@ from .._core.settings import resolve_jobs
 from ..get._read import network_of, rna_of
 from ..grn.simulate_ko import Model, Simulated, SimulationSettings, simulate
 from ..grn.wiring import Wiring, wiring_of
+from ._arguments import need_unset
 from ._inputs import network_groups, ordered_cells
 from ._perturbed import Level, levels_of, places_of
+from ._simulate_renge import renge_changes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 logger = logging.getLogger(__name__)
 
 STEP = "simulate_ko"
-MODELS = ("linear", "boosted")
+MODELS = ("linear", "boosted", "renge")
 MOST_STEPS = 20
+USUAL_STEPS = 3  # as in CellOracle
 
 
 def simulate_ko(
@@ -36,8 +42,8 @@ def simulate_ko(
     genes: str | Sequence[str],
     *,
     level: Level | Mapping[str, Level] = 0.0,
-    model: Model = "linear",
-    n_steps: int = 3,
+    model: Model | Literal["renge"] = "linear",
+    n_steps: int | None = None,
     groupby: str | None = None,
     per_cell: bool = False,
     key: str = "grn",
@@ -69,9 +75,10 @@ def simulate_ko(
         `np.log1p(m)`.
     model
         `"linear"`: ridge coefficients of each group, drawn towards those of all groups where cells are few.
-        `"boosted"`: boosted trees on cells of all groups; slower, finds thresholds and interactions.
+        `"boosted"`: boosted trees on cells of all groups; slower, finds thresholds and interactions. `"renge"`: the model
+        that RENGE fitted to knock-outs (`key="grn_renge"`); groups are its times, the gene need regulate nothing.
     n_steps
-        Links that a change can travel; 1 is direct targets only.
+        Links that a change can travel; 1 is direct targets only. By default 3, or as many as RENGE was fitted with.
     groupby
         Column of obs with groups by the names the network knows; by default those it was made with.
     per_cell
@@ -127,12 +134,24 @@ def simulate_ko(
     (100, 2)
     """
     need_one_of(model, MODELS, name="model")
-    need_between(n_steps, 1, MOST_STEPS, name="n_steps")
+    if n_steps is not None:
+        need_between(n_steps, 1, MOST_STEPS, name="n_steps")
     keys, slots, jobs = GrnKeys(key), PerturbationKeys.for_network(key, key_added), resolve_jobs(n_jobs)
     if copy:
         data = copy_of(data)
     rna_data, network = rna_of(data, rna), network_of(data, key, rna)
     earlier = _earlier(rna_data.uns, slots)
+    if model == "renge":
+        need_unset(
+            {"groupby": groupby, "per_cell": per_cell or None, "layer": layer}, fix="leave them out.",
+            expected="model='renge' foretells one change per time, from its stored model.",
+        )  # fmt: skip
+        with step(logger, "simulate_ko") as facts:
+            out, said = renge_changes(rna_data, network, key, slots, genes, level=level, n_steps=n_steps, step=STEP)
+            facts.extend(said)
+        _write(out, rna_data, slots, earlier, per_cell=False)
+        return data if copy else None
+    n_steps = USUAL_STEPS if n_steps is None else n_steps
     levels = levels_of([genes] if isinstance(genes, str) else list(genes), level)
     groups = network_groups(data, rna_data, None, groupby, network, keys)
     codes = pd.Index(network.group_names).get_indexer(groups.astype(str)).astype(np.int64)
@@ -156,10 +175,14 @@ def simulate_ko(
         "genes": cells.genes[perturbed].to_numpy(dtype=object), "levels": found.levels,
         "group_names": np.asarray(network.group_names, dtype=object), "params": record,
     }  # fmt: skip
-    out.write(rna_data)
-    if earlier.get("per_cell", False) and not per_cell:
-        del rna_data.layers[slots.layer]  # of the run that was replaced
+    _write(out, rna_data, slots, earlier, per_cell=per_cell)
     return data if copy else None
+
+
+def _write(out: Results, rna: AnnData, slots: PerturbationKeys, earlier: Mapping[str, Any], *, per_cell: bool) -> None:
+    out.write(rna)
+    if earlier.get("per_cell", False) and not per_cell:
+        del rna.layers[slots.layer]  # of the run that was replaced
 
 
 def _earlier(uns: Mapping[str, Any], slots: PerturbationKeys) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from .._core.keys import GrnKeys
 from .._core.results import Results
 from ..grn.layout import weight_matrix
+from ..grn.network import Network
 from ..grn.overlap import N_NEIGHBORS
 from ..grn.score import Activity, CellScores, modality_agreement
 
@@ -37,6 +38,17 @@ def network_results(
         eregulons = eregulons.assign(fdr=eregulons["name"].astype(str).map(fdr).astype(np.float32))
     out.uns[keys.uns] = {**scores.network.to_uns(), "eregulons": eregulons, "params": record}
     out.varp[keys.varp] = weight_matrix(scores.network.edges, rna.var_names)
+    return out
+
+
+def link_results(
+    network: Network, keys: GrnKeys, rna: AnnData, groups: pd.Series, record: dict[str, Any], stored: Mapping[str, Any]
+) -> Results:
+    """Collect the slots of a network that scores no cells, and what its system has `stored` beside it."""
+    out = Results()
+    out.obs[keys.group] = pd.Categorical(groups.astype(str), categories=list(network.group_names))
+    out.uns[keys.uns] = {**network.to_uns(), "params": record, **stored}
+    out.varp[keys.varp] = weight_matrix(network.edges, rna.var_names)
     return out
 
 

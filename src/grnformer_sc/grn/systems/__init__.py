@@ -1,4 +1,4 @@
-"""Other methods of `tl.build_grn`: each scores TF -> gene links from expression, `grn.infer` makes the network of them."""
+"""Other methods of `tl.build_grn`: scores of TF -> gene links, of which `grn.infer` makes networks, and whole systems."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""`build_grn` for published systems with inputs of their own: options, network, slots."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+from .._core.checks import fail, listing
+from .._core.inputs import copy_of
+from .._core.keys import GrnKeys
+from .._core.logging import step
+from .._core.params import recipe
+from .._core.rng import RngLike, as_root
+from .._core.settings import resolve_jobs
+from ..grn.score import network_of_links
+from ..grn.systems.renge.options import RengeOptions
+from ..grn.systems.scrank.options import PcnetOptions
+from ._pcnet import infer_pcnet
+from ._renge import infer_renge
+from ._systems import SystemInput, SystemNetwork, read_input
+from ._write import link_results
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A class of options, and the function that makes a network with them; some make one network of all cells."""
+
+    options: Callable[..., Any]
+    infer: Callable[[SystemInput, Any], SystemNetwork]
+    by_group: bool
+
+
+SYSTEMS: dict[str, System] = {
+    "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
+    "renge": System(RengeOptions, infer_renge, by_group=False),
+}
+
+
+def build_system(
+    data: Any,
+    method: str,
+    options: Mapping[str, Any] | None,
+    *,
+    groupby: str | None,
+    tfs: Any,
+    rna: str,
+    layer: str | None,
+    key_added: str | None,
+    rng: RngLike,
+    n_jobs: int | None,
+    copy: bool,
+) -> Any:
+    """Make the network of a system and write it, without scores of cells."""
+    system, chosen = SYSTEMS[method], options_of(method, options)
+    if groupby is not None and not system.by_group:
+        raise fail(
+            ValueError, f"method={method!r} makes one network of all cells.", f"groupby={groupby!r}.",
+            "leave groupby out; a network per group is made from the cells of each: adata[adata.obs[...] == ...].",
+        )  # fmt: skip
+    keys, root, jobs = GrnKeys.for_method(method, key_added), as_root(rng), resolve_jobs(n_jobs)
+    if copy:
+        data = copy_of(data)
+    given = read_input(data, groupby=groupby, tfs=tfs, rna=rna, layer=layer, root=root, n_jobs=jobs)
+    with step(logger, f"build_grn: {method}") as facts:
+        found = system.infer(given, chosen)
+        facts.append(f"{len(found.edges)} edges, {found.edges['tf'].nunique()} regulators")
+    network = network_of_links(found.edges, list(given.groups.cat.categories), found.holds)
+    params = {
+        "method": method, "groupby": groupby, "rng_root": f"{root:032x}", "evidence": "none", "options": asdict(chosen),
+    }  # fmt: skip
+    record = recipe("build_grn", params, inputs={"rna": layer or "X", "atac": ""}, dropped=found.dropped)
+    link_results(network, keys, given.rna, given.groups, record, found.stored).write(given.rna)
+    return data if copy else None
+
+
+def options_of(method: str, given: Mapping[str, Any] | None) -> Any:
+    """Options of a system as its class, with the names that it knows."""
+    kind: Any = SYSTEMS[method].options
+    given = dict(given or {})
+    known = {field.name: field for field in fields(kind)}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise fail(
+            ValueError, f"options of method={method!r} are {listing(known, 30)}.", f"unknown {listing(unknown)}.",
+            "use these names.",
+        )  # fmt: skip
+    missing = [name for name, each in known.items() if each.default is MISSING and name not in given]
+    if missing:
+        raise fail(
+            ValueError, f"method={method!r} must be told {listing(missing)}.", f"options {listing(given)}.",
+            f"pass options={{{missing[0]!r}: ...}}.",
+        )  # fmt: skip
+    return kind(**given)

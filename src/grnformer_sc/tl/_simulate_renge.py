@@ -1,0 +1,80 @@
+"""`simulate_ko` with the model that RENGE stored beside its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core.checks import fail, listing, need_between
+from .._core.keys import PerturbationKeys
+from .._core.params import recipe
+from .._core.results import Results
+from ..grn.network import Network
+from ..grn.systems.renge.predict import Predictor
+from ..grn.wiring import steps_from, wiring_of
+from ._perturbed import Level
+from ._renge import MODEL
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def renge_changes(
+    rna: AnnData,
+    network: Network,
+    key: str,
+    slots: PerturbationKeys,
+    genes: str | Sequence[str],
+    *,
+    level: Level | Mapping[str, Level],
+    n_steps: int | None,
+    step: str,
+) -> tuple[Results, list[str]]:
+    """Changes at every time of the data after one gene is lost, and facts for the log."""
+    predictor = predictor_of(rna, key)
+    gene, hops = _one_knockout(genes, level, predictor), predictor.n_hops if n_steps is None else n_steps
+    need_between(hops, 1, predictor.n_hops, name="n_steps")
+    place = rna.var_names.get_indexer(predictor.genes)
+    there = np.flatnonzero(place >= 0)
+    change = np.zeros((rna.n_vars, predictor.times.size), dtype=np.float32)
+    change[place[there]] = predictor.change(gene, hops)[:, there].T
+    steps = np.full(change.shape, -1, dtype=np.int8)
+    source = predictor.genes.get_indexer([gene])
+    reached = steps_from(wiring_of(network, predictor.genes), source, hops)
+    steps[place[there]] = reached[there, :1]
+    names = np.asarray([f"{time:g}" for time in predictor.times], dtype=object)
+    params = {"model": "renge", "n_steps": hops, "groupby": None, "per_cell": False, "network": key}
+    record = recipe(step, params, inputs={"network": key}, dropped={"genes_missing": int((place < 0).sum())})
+    out = Results(varm={slots.change: change, slots.step: steps})
+    out.uns[slots.uns] = {
+        "genes": np.asarray([gene], dtype=object), "levels": np.zeros(1), "group_names": names, "params": record,
+    }  # fmt: skip
+    return out, [f"{gene} lost", f"{int((reached[:, 0] == 1).sum())} direct targets", f"{names.size} times"]
+
+
+def predictor_of(rna: AnnData, key: str) -> Predictor:
+    """The model stored with a network, which must be one of RENGE's."""
+    stored = rna.uns[key].get(MODEL, {})
+    if "effect" not in stored:
+        raise fail(
+            ValueError, "model='renge' needs a network that RENGE made.", f"key={key!r} names another.",
+            "run grs.tl.build_grn(adata, method='renge', options={...}) and pass key='grn_renge'.",
+        )  # fmt: skip
+    return Predictor.from_uns(stored)
+
+
+def _one_knockout(genes: str | Sequence[str], level: Any, predictor: Predictor) -> str:
+    """The one gene that is lost; RENGE has learnt from single knock-outs and from nothing else."""
+    names = [genes] if isinstance(genes, str) else list(genes)
+    if len(names) != 1 or level not in (0, {names[0]: 0}):
+        raise fail(
+            ValueError, "model='renge' foretells the loss of one gene.", f"genes {listing(names)}, level={level!r}.",
+            "name one gene and leave level out; model='linear' takes several genes and other levels.",
+        )  # fmt: skip
+    if names[0] not in predictor.genes:
+        raise fail(
+            KeyError, "the gene must be in the model.", f"{names[0]!r}.", f"name one of {listing(predictor.genes)}."
+        )
+    return names[0]

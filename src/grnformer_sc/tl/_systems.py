@@ -1,0 +1,72 @@
+"""What a published system with inputs of its own reads, and the network that it hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._core.checks import fail, need_between
+from .._core.inputs import find_group
+from .._core.settings import settings
+from ..get._read import rna_of
+from ..grn.score import CellInput
+from ._evidence import read_evidence
+from ._inputs import ordered_cells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+FEWEST_CELLS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SystemInput:
+    """The user's object, checked counts with genes in name order, groups of the cells, and regulators that were named."""
+
+    data: Any
+    rna: AnnData
+    cells: CellInput
+    groups: pd.Series
+    regulators: pd.Index | None
+    root: int
+    n_jobs: int
+
+    def column(self, name: str, option: str) -> pd.Series:
+        """Text of a column of obs, wherever it is; `option` is what an error calls it."""
+        return find_group(self.data, self.rna, None, name, option=option).astype(str)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemNetwork:
+    """Edge table, in which groups each link holds, what is stored beside it, and counts of what was dropped."""
+
+    edges: pd.DataFrame
+    holds: sp.csr_matrix
+    stored: dict[str, Any]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def read_input(
+    data: Any, *, groupby: str | None, tfs: Any, rna: str, layer: str | None, root: int, n_jobs: int
+) -> SystemInput:
+    """Check counts and groups, and read the names of regulators where they are given."""
+    adata = rna_of(data, rna)
+    need_between(adata.n_obs, FEWEST_CELLS, float("inf"), name="number of cells")
+    groups = find_group(data, adata, None, groupby)
+    names = None if tfs is None else read_evidence(adata, None, tfs, None, None)[0]
+    codes = groups.cat.codes.to_numpy().astype(np.int64)
+    cells, _, _ = ordered_cells(adata, None, codes, layer=layer, atac_layer=None)
+    return SystemInput(data, adata, cells, groups, names, root, n_jobs)
+
+
+def need_memory(method: str, needed: float, n_genes: int) -> None:
+    """Raise `ValueError` when a system would hold more than `settings.max_memory` allows."""
+    if needed > settings.max_bytes:
+        raise fail(
+            ValueError, f"method={method!r} must stay below settings.max_memory = {settings.max_memory!r}.",
+            f"about {needed / 1e9:.2g} GB for {n_genes} genes.", "leave out genes, use fewer n_jobs, or raise the limit.",
+        )  # fmt: skip
