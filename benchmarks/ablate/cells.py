@@ -15,8 +15,9 @@ import grnformer_sc as grs
 from .grid import DataSet, NetworkName
 from .networks import CHANGES, LABEL
 
-SIMULATED = {"n_cells": 1200, "n_genes": 100, "n_tfs": 10, "n_types": 4}
+SIMULATED = {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5}
 HELD_OUT = 0.6
+KEPT = 0.3  # share of the RNA molecules: cells as sparse as real ones
 HELD_OUT_BATCHES = 4  # of the cortex's 12
 
 
@@ -56,7 +57,11 @@ def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
 
 def simulated(seed: int) -> MuData:
     """Cells, genes and network of a seed."""
-    return grs.datasets.simulate_multiome(**SIMULATED, rng=seed)
+    mdata = grs.datasets.simulate_multiome(**SIMULATED, rng=seed)
+    counts = mdata["rna"].X
+    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), KEPT).astype(np.float32)
+    counts.eliminate_zeros()
+    return mdata
 
 
 def unlabelled(cells: AnnData) -> AnnData:

@@ -65,7 +65,7 @@ def score_anew(train: MuData, test: MuData, links: pd.DataFrame) -> None:
 
 
 CHANGES: dict[str, Callable[[MuData, MuData, int], None]] = {
-    "real": lambda train, test, seed: None,  # noqa: ARG005
+    "real": lambda train, test, seed: None,
     "random targets": random_targets,
     "random": random_network,
     "planted": planted,

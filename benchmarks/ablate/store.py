@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -23,7 +22,8 @@ MEASURES = (
 def append(path: Path, run: Run, values: Mapping[str, float]) -> None:
     """Add the line of a run by one write, which two processes may do at the same time."""
     if unknown := set(values) - set(MEASURES):
-        raise KeyError(f"{sorted(unknown)} are no columns.")
+        msg = f"{sorted(unknown)} are no columns."
+        raise KeyError(msg)
     line = [*run.key, *(f"{values[name]:.6g}" if name in values else "" for name in MEASURES)]
     start(path)
     with path.open("ab", buffering=0) as out:
@@ -46,16 +46,21 @@ def as_text(lines: Iterable[Iterable[object]]) -> str:
     return out.getvalue()
 
 
+def mend(path: Path = FILE) -> None:
+    """Cut a line off that was not written to its end."""
+    if path.exists():
+        whole = path.read_bytes()
+        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+
+
 def read(path: Path = FILE) -> pd.DataFrame:
-    """Table of all runs that are done; a line that was cut off does not count."""
-    if not path.exists():
-        return pd.DataFrame(columns=[*KEY, *MEASURES])
-    text = path.read_text()
-    return pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1])).drop_duplicates(list(KEY), keep="last")
+    """Table of all runs that are done."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=[*KEY, *MEASURES])
 
 
 def missing(runs: Iterable[Run], path: Path = FILE) -> list[Run]:
-    """Runs that are not in the file."""
+    """Runs that are not in the file, which is mended first; nobody else may write to it now."""
+    mend(path)
     done = set(read(path)[list(KEY)].itertuples(index=False, name=None))
     return [run for run in runs if run.key not in done]
 
@@ -65,4 +70,4 @@ def tidy(path: Path = FILE) -> None:
     table = read(path).sort_values(list(KEY), kind="stable")
     draft = path.with_suffix(".part")
     table.to_csv(draft, index=False)
-    os.replace(draft, path)
+    draft.replace(path)

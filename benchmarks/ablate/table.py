@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from .grid import CONTRASTS, DEFAULT
+from .grid import CONTRASTS, DEFAULT, SETTINGS
 
 LEVEL = 0.95
 LESS_IS_BETTER = ("deviance", "deviance_labelled")
@@ -25,7 +25,7 @@ def paired(first: pd.Series, second: pd.Series) -> dict[str, float]:
 
 def by_seed(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Values of a measure, seeds x settings."""
-    return runs.pivot(index="seed", columns="setting", values=measure)
+    return runs.set_index(["seed", "setting"])[measure].unstack()  # noqa: PD010  (no two rows are one run)
 
 
 def differences(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -42,8 +42,6 @@ def differences(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def means(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean of every measure over seeds, settings in the order of the grid."""
-    from .grid import SETTINGS
-
     order = [setting.name for setting in SETTINGS if setting.name in set(runs["setting"])]
     table = runs.drop(columns=["data", "split", "seed"]).groupby("setting").mean().loc[order]
     return table.dropna(axis=1, how="all")

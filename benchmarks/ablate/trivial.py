@@ -48,10 +48,8 @@ def components(split: Split, seed: int) -> dict[str, float]:
 
 def auc(split: Split, seed: int) -> dict[str, float]:
     """AUC of genes and regions, as the cells' coordinates; they see all counts of a cell."""
-    z = [
-        np.concatenate([cells.obsm[key] for key in ("grn_auc", "grn_auc_region")], axis=1)
-        for cells in (split.train, split.test)
-    ]
+    slots, both = ("grn_auc", "grn_auc_region"), (split.train, split.test)
+    z = [np.concatenate([cells.obsm[slot] for slot in slots], axis=1) for cells in both]
     return probes(*z, split.train, split.test)
 
 
@@ -67,7 +65,8 @@ def deviances(split: Split, seed: int) -> dict[str, float]:
     """Deviance of masked counts by the rates of genes, types, and of the nearest cells shrunk to the gene's rate."""
     network, config, root = read_network(split.train, "grn"), ModelConfig(), as_root(seed)
     train, test = (read_cells(cells, network, layer=None, keys=GrnKeys()) for cells in (split.train, split.test))
-    context = Context.fit(train, network, config, root=root)
+    context = Context.fit(train, np.arange(train.n_cells), network, config, root=root)
+    x_train, x_test = sp.csr_matrix(split.train.X), sp.csr_matrix(split.test.X)
     collator, everything = context.collator(test, network, config.tokens), np.arange(test.n_cells)
     counts, expected = [], {"gene": [], "type": [], "nearest": []}
     for start in range(0, test.n_cells, BATCH):
@@ -76,9 +75,9 @@ def deviances(split: Split, seed: int) -> dict[str, float]:
         asked = batch.masked.numpy()
         genes, cell = batch.genes.numpy()[asked], np.nonzero(asked)[0]
         size = np.exp(batch.log_size.double().numpy())[cell] * context.mean_size
-        visible = hide(test.counts[index], ~batch.shown.numpy(), context.rates)
+        visible = hide(x_test[index], ~batch.shown.numpy(), context.rates)
         near = context.reference.find(visible, np.full(index.size, -1), NEAREST)
-        sums = np.stack([np.asarray(train.counts[rows].sum(axis=0)).ravel() for rows in near])
+        sums = np.stack([np.asarray(x_train[rows].sum(axis=0)).ravel() for rows in near])
         prior = context.mean_size
         rate = (sums + prior * context.rates) / (sums.sum(axis=1, keepdims=True) + prior)
         counts.append(batch.counts.numpy()[asked])

@@ -14,12 +14,20 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from ablate import store, table
 from results import shown
 
+MINUS = "\N{MINUS SIGN}"
 NAMES = {
-    "deviance": "masked counts, deviance", "deviance_labelled": "the same, types known", "coregulation": "co-regulated genes, AUROC",
-    "tf_activity": "TF activity, R²", "type_linear": "types, linear probe", "type_knn": "types, nearest cells",
-    "batch_mixing": "batch mixing, iLISI", "tf_rho": "attention on TFs over others", "tf_rho_degree_matched": "over genes of like degree",
-    "tf_rho_expression_matched": "over genes of like expression", "cpu_s": "CPU s", "epochs": "epochs", "n": "seeds",
-}  # fmt: skip
+    "deviance": "masked counts, deviance",
+    "deviance_labelled": "masked counts, types known",
+    "coregulation": "co-regulated genes, AUROC",
+    "tf_activity": "TF activity, R²",
+    "type_linear": "types, linear probe",
+    "type_knn": "types, nearest cells",
+    "batch_mixing": "batch mixing, iLISI",
+    "tf_rho": "attention, TFs over other genes",
+    "tf_rho_degree_matched": "over genes of like degree",
+    "tf_rho_expression_matched": "over genes of like expression",
+    "cpu_s": "CPU s",
+}
 
 
 def runs_of(name: str) -> pd.DataFrame:
@@ -38,11 +46,11 @@ def interval(row: pd.Series) -> str:
 
 def signed(value: float) -> str:
     """Three digits with a sign."""
-    return f"{value:+.3g}".replace("-", "−")
+    return f"{value:+.3g}".replace("-", MINUS)
 
 
 class Ablation(Directive):
-    """`differences` of contrasts, `means` over seeds, the `share` of the gain by chance, or the `forest` of all contrasts."""
+    """`differences` of contrasts, `means` over seeds, the `share` of the gain by chance, the `forest` of all contrasts."""
 
     required_arguments = 1
     option_spec = {  # noqa: RUF012  (as docutils has it)
@@ -116,7 +124,7 @@ def draw(found: pd.DataFrame, what: str, path: Path) -> None:
         axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
         clear = row["low"] > 0 or row["high"] < 0
         axes.plot(row["mean"], place, "o", color=colour, markerfacecolor=colour if clear else "white")
-    axes.set_yticks(range(len(found)), [f"{row.setting} − {row.beside}" for row in found.itertuples()])
+    axes.set_yticks(range(len(found)), [f"{row.setting} {MINUS} {row.beside}" for row in found.itertuples()])
     axes.set_xlabel(f"difference of {what}" + (" (below 0: better)" if what.startswith("masked") else ""))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
