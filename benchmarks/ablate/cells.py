@@ -16,9 +16,7 @@ from .grid import DataSet, NetworkName
 from .networks import CHANGES, LABEL
 
 SIMULATED = {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5}
-HELD_OUT = 0.6
 KEPT = 0.3  # share of the RNA molecules: cells as sparse as real ones
-HELD_OUT_BATCHES = 4  # of the cortex's 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,11 @@ def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
     mdata = simulated(seed) if data.name == "simulated" else grs.datasets.snare_cortex(subset="small")
     rng = np.random.default_rng(seed)
     if data.split == "cells":
-        held = rng.random(mdata.n_obs) < HELD_OUT
+        held = rng.random(mdata.n_obs) < data.held_out
     else:
         batch = mdata["rna"].obs["batch"].astype(str)
-        held = batch.isin(rng.choice(np.unique(batch), HELD_OUT_BATCHES, replace=False)).to_numpy()
+        names = np.unique(batch)
+        held = batch.isin(rng.choice(names, round(data.held_out * names.size), replace=False)).to_numpy()
     train, test = (MuData({name: mdata[name][rows].copy() for name in ("rna", "atac")}) for rows in (~held, held))
     grs.tl.build_grn(train, groupby=LABEL)
     grs.tl.cell_grn(test, net=train, groupby=LABEL)

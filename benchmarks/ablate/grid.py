@@ -69,11 +69,15 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Cells, how they are split, what runs on them, how long (all settings train equally long), and with how many seeds."""
+    """Cells, how they are split, what runs on them, how long (all settings train equally long), and with how many seeds.
+
+    `held_out` is a share of the cells or of the batches.
+    """
 
     name: str
     split: Literal["cells", "batch"]
     factors: tuple[str, ...]
+    held_out: float
     epochs: int
     n_seeds: int = MANY
     planted: bool = False
@@ -81,9 +85,16 @@ class DataSet:
 
 GRN = ("trivial", "default", "grn")
 DATA = (
-    DataSet("simulated", "cells", (*GRN, "perturbation", "convolution", "gate", "backbone"), epochs=20, planted=True),
-    DataSet("cortex", "cells", GRN, epochs=6, n_seeds=FEW),
-    DataSet("cortex", "batch", GRN, epochs=6, n_seeds=FEW),
+    DataSet(
+        "simulated",
+        "cells",
+        (*GRN, "perturbation", "convolution", "gate", "backbone"),
+        held_out=0.6,
+        epochs=20,
+        planted=True,
+    ),
+    DataSet("cortex", "cells", GRN, held_out=0.3, epochs=6, n_seeds=FEW),
+    DataSet("cortex", "batch", GRN, held_out=0.3, epochs=6, n_seeds=FEW),
 )
 
 # (factor, setting, beside): the difference is setting minus beside, on the same cells, split, masks and seed
