@@ -102,6 +102,13 @@ def bench(session: nox.Session) -> None:
     run(session, "-m", "pytest", "-c", "benchmarks/pytest.ini", *(session.posargs or ["benchmarks"]), env=env)
 
 
+@nox.session(venv_backend="none", requires=["env"])
+def ablate(session: nox.Session) -> None:
+    """Train GRNFormer with one factor changed at a time; goes on where it was stopped. `-- --only grn simulated`: a part."""
+    path = os.pathsep.join([str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    run(session, "-m", "ablate", *session.posargs, env={**ONE_THREAD, "PYTHONPATH": path})
+
+
 @nox.session(python="3.11", default=False)
 def rivals(session: nox.Session) -> None:
     """Install pySCENIC, arboreto and rustscenic, whose pins are older than ours, in an environment of their own."""

@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "results",
+    "ablations",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "README.md"]
 templates_path = ["_templates"]

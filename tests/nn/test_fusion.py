@@ -77,6 +77,17 @@ def test_a_new_adapter_changes_nothing_and_a_fixed_one_does():
     assert not torch.allclose(GraphAdapter(DIM, 2, beta=1.0).eval()(h, keys, present), h)
 
 
+def test_a_new_adapter_hears_the_network_after_one_small_step():
+    """A zero output map learns in every direction at once; the factor before it is far from zero."""
+    torch.manual_seed(0)
+    adapter = GraphAdapter(DIM, 2, dropout=0.0)
+    h, keys, present = torch.randn(2, 5, DIM), torch.randn(2, 6, DIM), torch.ones(2, 6, dtype=torch.bool)
+    optimiser = torch.optim.Adam(adapter.parameters(), lr=0.01)
+    (adapter(h, keys, present) * torch.randn(DIM)).sum().backward()
+    optimiser.step()
+    assert (adapter(h, keys, present) - h).abs().mean() > 0.01
+
+
 @pytest.mark.parametrize("use_grn", [True, False])
 def test_counts_are_read_by_the_loss_alone(use_grn):
     model, b = net(beta=1.0, use_grn=use_grn).eval(), batch()

@@ -46,7 +46,7 @@ class ModelConfig(JsonSettings):
     keys
         Nodes that attention reads: TFs only or all genes of the network.
     beta
-        Weight of the fused part: a number, or None to learn it from 0.
+        Weight of the fused part: a number, or None to learn it from an output map of zeros.
     keep_ffn
         Keep the feed-forward part of the layer that the adapter replaces, after the adapter.
     attention_dropout

@@ -18,7 +18,9 @@ class GraphAdapter(nn.Module):
     .. math:: h = h_{expr} + \tanh(\beta)\, W_O\,\mathrm{softmax}(QK^\top / \sqrt{d_h}) V
 
     One learned key without a gene (the sink, last) lets a cell opt out, and takes all attention where a network has no
-    genes. `beta` is learned from 0, so that a new adapter changes nothing; a number fixes the factor itself instead.
+    genes. A new adapter changes nothing: :math:`W_O` starts at 0, and `beta`, which is learned too, at 1. (A factor that starts
+    at 0 before a random :math:`W_O` moves by one learning rate a step; after 200 steps it was .13 on simulated cells, and the
+    held-out error higher.) A number as `beta` fixes the factor, and :math:`W_O` starts at random.
 
     Parameters
     ----------
@@ -47,8 +49,11 @@ class GraphAdapter(nn.Module):
         self.norm_query, self.norm_key = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.sink = nn.Parameter(torch.randn(dim) * dim**-0.5)
         self.dropout = nn.Dropout(dropout)
-        self.beta = nn.Parameter(torch.zeros(())) if beta is None else None
+        self.beta = nn.Parameter(torch.ones(())) if beta is None else None
         self.fixed_beta = beta
+        if beta is None:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
 
     @property
     def strength(self) -> Tensor | float:

@@ -1,0 +1,1 @@
+"""One factor at a time around the default GRNFormer: what each part of it is worth. `nox -s ablate` runs it."""

@@ -1,0 +1,80 @@
+"""The cells of a run: made or read, split, and given the network of the training cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+import grnformer_sc as grs
+
+from .grid import DataSet, NetworkName
+from .networks import CHANGES, LABEL
+
+SIMULATED = {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5}
+KEPT = 0.3  # share of the RNA molecules: cells as sparse as real ones
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training and held-out cells with a network made from the former."""
+
+    train: AnnData
+    test: AnnData
+
+
+@lru_cache(maxsize=4)
+def cells_of(data: DataSet, seed: int, network: NetworkName) -> Split:
+    """Cells, split and network of a seed: the same for all its settings."""
+    train, test = with_network(data, seed)
+    if network != "real":
+        train, test = train.copy(), test.copy()
+        CHANGES[network](train, test, seed)
+    return Split(train["rna"], test["rna"])
+
+
+@lru_cache(maxsize=1)
+def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
+    """Split the cells and build the network from those that train."""
+    mdata = simulated(seed) if data.name == "simulated" else grs.datasets.snare_cortex(subset="small")
+    rng = np.random.default_rng(seed)
+    if data.split == "cells":
+        held = rng.random(mdata.n_obs) < data.held_out
+    else:
+        batch = mdata["rna"].obs["batch"].astype(str)
+        names = np.unique(batch)
+        held = batch.isin(rng.choice(names, round(data.held_out * names.size), replace=False)).to_numpy()
+    train, test = (MuData({name: mdata[name][rows].copy() for name in ("rna", "atac")}) for rows in (~held, held))
+    grs.tl.build_grn(train, groupby=LABEL)
+    grs.tl.cell_grn(test, net=train, groupby=LABEL)
+    return train, test
+
+
+def simulated(seed: int) -> MuData:
+    """Cells, genes and network of a seed."""
+    mdata = grs.datasets.simulate_multiome(**SIMULATED, rng=seed)
+    counts = mdata["rna"].X
+    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), KEPT).astype(np.float32)
+    counts.eliminate_zeros()
+    return mdata
+
+
+def unlabelled(cells: AnnData) -> AnnData:
+    """The same cells as if their type were unknown: switches by the thresholds alone, the type left to the model.
+
+    A type's network is read by the type of the cell, so a model with networks would otherwise be told the label.
+    """
+    out = cells.copy()
+    table = cells.uns["grn"]["eregulons"]
+    for auc, active, threshold in (
+        ("grn_auc", "grn_active", "threshold"),
+        ("grn_auc_region", "grn_active_region", "threshold_region"),
+    ):
+        if auc in out.obsm:
+            out.obsm[active] = sp.csr_matrix(out.obsm[auc].to_numpy() > table[threshold].to_numpy())
+    del out.obs["grn_group"]
+    return out

@@ -1,0 +1,72 @@
+"""Networks that take the place of the real one: with the same degrees, or the planted one. All score the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+import grnformer_sc as grs
+from grnformer_sc._core.tables import edge_table, eregulon_name
+
+LABEL = "cell_type"
+ENDS = {"gene": ["gene"], "eregulon": ["eregulon", "tf", "sign", "region_sign"]}
+
+
+def exchanged(edges: pd.DataFrame, moved: str, seed: int) -> pd.DataFrame:
+    """Exchange one end (`"gene"` or `"eregulon"`) between the pairs of an edge table, in the order of its rows.
+
+    Each eRegulon keeps its number of genes and each gene its number of eRegulons. Regions stay with the end that does not
+    move: with their eRegulon when genes move, with their gene when eRegulons move.
+    """
+    fixed = "gene" if moved == "eregulon" else "eregulon"
+    pairs = edges[["eregulon", "gene"]].astype(str)
+    unique = pairs.drop_duplicates(ignore_index=True)
+    other = grs.metrics.rewired_links(unique, source=fixed, target=moved, rng=seed)
+    new = pd.Series(other[moved].to_numpy(), index=pd.MultiIndex.from_frame(unique)).loc[
+        pd.MultiIndex.from_frame(pairs)
+    ]
+    facts = edges[ENDS[moved]].astype({moved: str}).drop_duplicates(moved).set_index(moved, drop=False)
+    columns = {name: facts.loc[new, name].to_numpy() for name in ENDS[moved]}
+    return edges.assign(**columns)
+
+
+def random_targets(train: MuData, test: MuData, seed: int) -> None:
+    """Other targets; regions, switches and what each type keeps stay: only the wiring is random."""
+    uns = train["rna"].uns["grn"]
+    edges = exchanged(uns["edges"], "gene", seed)
+    order = edges.assign(row=np.arange(len(edges))).sort_values(
+        ["tf", "eregulon", "gene", "region"], key=lambda column: column.astype(str), kind="stable"
+    )["row"]
+    new = {**uns, "edges": edge_table(edges), "edge_groups": uns["edge_groups"].tocsr()[order.to_numpy()]}
+    train["rna"].uns["grn"] = test["rna"].uns["grn"] = new
+
+
+def random_network(train: MuData, test: MuData, seed: int) -> None:
+    """Other targets with the regions of these: a network of chance, scored and cut as the real one was."""
+    score_anew(train, test, exchanged(train["rna"].uns["grn"]["edges"], "eregulon", seed))
+
+
+def planted(train: MuData, test: MuData, seed: int) -> None:
+    """The true links of the simulation: what a faultless network would give."""
+    links = (
+        train["rna"].uns["truth"].drop(columns="logic").assign(region_sign=1, tf_gene_importance=1.0, evidence="prior")
+    )
+    names = [eregulon_name(tf, sign, 1) for tf, sign in zip(links["tf"], links["sign"], strict=True)]
+    score_anew(train, test, edge_table(links.assign(eregulon=names)))
+
+
+def score_anew(train: MuData, test: MuData, links: pd.DataFrame) -> None:
+    """Thresholds, types and bits of other links from the training cells; held-out cells by the frozen result."""
+    grs.tl.cell_grn(train, net=links, thresholds="fit", groupby=LABEL)
+    grs.tl.cell_grn(test, net=train, groupby=LABEL)
+
+
+CHANGES: dict[str, Callable[[MuData, MuData, int], None]] = {
+    "real": lambda train, test, seed: None,
+    "random targets": random_targets,
+    "random": random_network,
+    "planted": planted,
+}
