@@ -155,7 +155,10 @@ def _back_along(
 def penalty_and_gradient(
     effect: Float[np.ndarray, "genes genes"], shape: Shape
 ) -> tuple[float, Float[np.ndarray, "genes genes"]]:
-    """C (l K |A|_1 + (1 - l) sum_k |A^k|_F^2), C being the penalty, l its share of L1 and K the number of hops."""
+    """C l K times the sum of sizes of A, and C (1 - l) times the sum of squares of A, A^2, ..., A^K.
+
+    C is the penalty, l its share of L1 and K the number of hops.
+    """
     powers = [effect]
     for _ in range(1, shape.n_hops):
         powers.append(effect @ powers[-1])

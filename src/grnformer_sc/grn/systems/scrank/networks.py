@@ -24,7 +24,7 @@ from .tensor import decompose
 FEWEST_CELLS = 26  # of a group
 SMALL_GROUP = 100  # cells up to which samples have a fixed size
 SMALL_SAMPLE = 25
-MATRICES = 6  # genes x genes of float64 that a regression holds
+MATRICES = 10  # genes x genes of float64 that a regression holds
 
 
 def group_network(

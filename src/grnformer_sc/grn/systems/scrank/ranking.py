@@ -70,7 +70,7 @@ def score(network: sp.csr_matrix, shift: Float[np.ndarray, " genes"], target: in
     """What the loss of a target shifts.
 
     Over one hop the sum of all shifts. Over two, with a_g the size of the sum of the weights out of g per link: the target
-    counts shift x a, and every gene g that it regulates with the weight w shift x (|w| + a). Over three the targets of
+    counts shift x a, and every gene g that it regulates shift x (size of the weight + a). Over three the targets of
     these genes count in the same way.
     """
     if n_hops == 1:

@@ -19,7 +19,8 @@ def pc_network(x: sp.csr_matrix, n_components: int, quantile: float) -> sp.csr_m
     """Coefficients of every gene (row) on all others, through their first principal components.
 
     Genes are standardised. With V the first right singular vectors of all genes but g, and x the values of g, the row of
-    g is V (V' X' x / |X V|^2). Divided by the largest size; sizes below the quantile of all, the diagonal counted, are 0.
+    g is V (V' X' x / s^2), s being the lengths of the columns of X V. Divided by the largest size; sizes below the
+    quantile of all, the diagonal counted, are 0.
     """
     moving, spectrum, vectors = _spectrum(x)
     if spectrum.size <= n_components:
@@ -63,7 +64,7 @@ def _coefficients(
 
     Let X X' = Q L Q' over all genes, and z = Q' x for the gene g. Without g the products are Q (L - z z') Q', whose
     eigenvalues m solve sum z_i^2 / (l_i - m) = 1, one below each l_j, with the vectors u_i = z_i / (l_i - m). The row of
-    g is X' Q sum_j u_j (u_j' z) / (m_j |u_j|^2), and u_j' z = 1.
+    g is X' Q sum_j u_j (u_j' z) / (m_j u_j' u_j), and u_j' z = 1.
     """
     z = vectors * np.sqrt(spectrum)
     weight = np.zeros_like(z)
