@@ -275,9 +275,9 @@ class GRNFormer(TrainedModel):
         --------
         >>> import grnformer_sc as grs
         >>> mdata = grs.datasets.simulate_multiome(160, n_genes=80, n_tfs=10, n_types=2, rng=0)
-        >>> old, new = mdata[:120].copy(), mdata["rna"][120:].copy()
-        >>> grs.tl.build_grn(old, groupby="cell_type")
-        >>> trained = grs.tl.fit(old["rna"], max_epochs=1)
+        >>> new = mdata["rna"][120:].copy()
+        >>> grs.tl.build_grn(mdata, groupby="cell_type")
+        >>> trained = grs.tl.fit(mdata["rna"], max_epochs=1)
         >>> model = grs.model.GRNFormer.load_query_data(new, trained)
         >>> model.train(1, lr=1e-3)
         >>> model.get_latent_representation().shape[0]

@@ -114,9 +114,9 @@ def map_reference(
     --------
     >>> import grnformer_sc as grs
     >>> mdata = grs.datasets.simulate_multiome(240, n_genes=100, n_tfs=10, n_types=2, rng=0)
-    >>> old, new = mdata[:160].copy(), mdata["rna"][160:].copy()
-    >>> grs.tl.build_grn(old, groupby="cell_type")
-    >>> grs.pp.map_reference(new, old)
+    >>> new = mdata["rna"][160:].copy()
+    >>> grs.tl.build_grn(mdata, groupby="cell_type")
+    >>> grs.pp.map_reference(new, mdata)
     >>> float((new.obs["grn_group"].astype(str) == new.obs["cell_type"].astype(str)).mean()) > 0.9
     True
     """
