@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -135,6 +136,15 @@ def test_only_seeds_of_both_settings_are_paired(ablate):
     first, second = pd.Series([1.0, 2.0, np.nan], index=[0, 1, 2]), pd.Series([0.0, 0.5, 9.0], index=[0, 1, 2])
     found = ablate["table"].paired(first, second)
     assert (found["n"], found["mean"]) == (2, 1.25)
+
+
+def test_the_page_shows_every_data_set_and_every_factor(ablate):
+    grid, page = ablate["grid"], (Path(BENCHMARKS).parent / "docs" / "explain" / "ablations.md").read_text()
+    shown = set(re.findall(r":data: (.+)\n:factor: (\w+)", page))
+    factors = {setting.name: setting.factor for setting in grid.SETTINGS}
+    run = {(f"{run.data.name} by {run.data.split}", run.setting.factor) for run in grid.runs()}
+    compared = {factors[setting] for _, *pair in grid.CONTRASTS for setting in pair} - {"default"}
+    assert {pair for pair in run if pair[1] in compared} <= shown
 
 
 @pytest.fixture
