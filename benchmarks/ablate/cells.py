@@ -15,8 +15,14 @@ import grnformer_sc as grs
 from .grid import DataSet, NetworkName
 from .networks import CHANGES, LABEL
 
-SIMULATED = {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5}
-KEPT = 0.3  # share of the RNA molecules: cells as sparse as real ones
+SIMULATED = {
+    "simulated": {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5},
+    "simulated small": {"n_cells": 1200, "n_genes": 100, "n_tfs": 10, "n_types": 4},
+}
+KEPT = {
+    "simulated": 0.3,
+    "simulated small": 1.0,
+}  # share of the RNA molecules; with 0.3 cells are as sparse as real ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ def cells_of(data: DataSet, seed: int, network: NetworkName) -> Split:
 @lru_cache(maxsize=1)
 def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
     """Split the cells and build the network from those that train."""
-    mdata = simulated(seed) if data.name == "simulated" else grs.datasets.snare_cortex(subset="small")
+    mdata = simulated(data.name, seed) if data.name in SIMULATED else grs.datasets.snare_cortex(subset="small")
     rng = np.random.default_rng(seed)
     if data.split == "cells":
         held = rng.random(mdata.n_obs) < data.held_out
@@ -54,11 +60,11 @@ def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
     return train, test
 
 
-def simulated(seed: int) -> MuData:
+def simulated(name: str, seed: int) -> MuData:
     """Cells, genes and network of a seed."""
-    mdata = grs.datasets.simulate_multiome(**SIMULATED, rng=seed)
+    mdata = grs.datasets.simulate_multiome(**SIMULATED[name], rng=seed)
     counts = mdata["rna"].X
-    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), KEPT).astype(np.float32)
+    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), KEPT[name]).astype(np.float32)
     counts.eliminate_zeros()
     return mdata
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NetworkName = Literal["real", "random targets", "random", "planted"]
+NetworkName = Literal["real", "random targets", "random", "planted", "random planted"]
 DEFAULT = "default"
 MANY, FEW = 10, 5  # seeds of the headline (the network against none and chance) and of the rest
 SEEDS = tuple(range(MANY))
@@ -50,7 +50,8 @@ SETTINGS = (
     Setting("no network", "grn", {"use_grn": False}, n_seeds=MANY),
     Setting("random network", "grn", network="random", n_seeds=MANY),
     Setting("random targets", "grn", network="random targets"),
-    Setting("planted network", "grn", network="planted"),
+    Setting("planted network", "grn", network="planted", n_seeds=MANY),
+    Setting("random planted network", "grn", network="random planted", n_seeds=MANY),
     Setting("type networks", "grn", {"scales": "type"}),
     Setting("cell networks", "grn", {"scales": "cell"}),
     Setting("no swaps", "perturbation", {"perturb": "none"}),
@@ -69,32 +70,44 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Cells, how they are split, what runs on them, how long (all settings train equally long), and with how many seeds.
+    """Cells and what runs on them. All settings train equally long.
 
-    `held_out` is a share of the cells or of the batches.
+    Attributes
+    ----------
+    name, split
+        Which cells, and whether single cells or whole batches are held out.
+    only
+        Factors and settings that are run.
+    held_out
+        Share of the cells, or of the batches.
+    epochs
+        How long is trained.
+    n_seeds
+        The first so many seeds are run, of each setting not more than its own number.
     """
 
     name: str
     split: Literal["cells", "batch"]
-    factors: tuple[str, ...]
+    only: tuple[str, ...]
     held_out: float
     epochs: int
     n_seeds: int = MANY
-    planted: bool = False
 
 
-GRN = ("trivial", "default", "grn")
+HEADLINE = ("trivial", DEFAULT, "no network", "random network")
+PLANTED = ("planted network", "random planted network")
+NETWORKS = (*HEADLINE, "random targets", "type networks", "cell networks")
 DATA = (
     DataSet(
         "simulated",
         "cells",
-        (*GRN, "perturbation", "convolution", "gate", "backbone"),
-        held_out=0.6,
+        ("trivial", DEFAULT, "grn", "perturbation", "convolution", "gate", "backbone"),
+        0.6,
         epochs=20,
-        planted=True,
     ),
-    DataSet("cortex", "cells", GRN, held_out=0.3, epochs=6, n_seeds=FEW),
-    DataSet("cortex", "batch", GRN, held_out=0.3, epochs=6, n_seeds=FEW),
+    DataSet("simulated small", "cells", (*HEADLINE, *PLANTED), held_out=0.6, epochs=30),
+    DataSet("cortex", "cells", NETWORKS, held_out=0.5, epochs=6, n_seeds=FEW),
+    DataSet("cortex", "batch", HEADLINE, held_out=0.5, epochs=6, n_seeds=FEW),
 )
 
 # (factor, setting, beside): the difference is setting minus beside, on the same cells, split, masks and seed
@@ -104,6 +117,8 @@ CONTRASTS = (
     ("grn", DEFAULT, "random targets"),
     ("grn", "random network", "no network"),
     ("grn", "random targets", "no network"),
+    ("grn", "planted network", "no network"),
+    ("grn", "planted network", "random planted network"),
     ("grn", "planted network", DEFAULT),
     ("grn", "type networks", DEFAULT),
     ("grn", "cell networks", DEFAULT),
@@ -146,7 +161,7 @@ def runs(seeds: tuple[int, ...] = SEEDS, only: tuple[str, ...] = ()) -> Iterator
     for data in DATA:
         for place, seed in enumerate(seeds if where & set(names_of(data)) else ()):
             for setting in SETTINGS:
-                fits = setting.factor in data.factors and (data.planted or setting.network != "planted")
+                fits = {setting.factor, setting.name} & set(data.only)
                 enough = place >= min(setting.n_seeds, data.n_seeds)
                 if fits and not enough and (setting.name == DEFAULT or which & {setting.factor, setting.name}):
                     yield Run(data, setting, seed)

@@ -51,11 +51,19 @@ def random_network(train: MuData, test: MuData, seed: int) -> None:
 
 def planted(train: MuData, test: MuData, seed: int) -> None:
     """The true links of the simulation: what a faultless network would give."""
-    links = (
-        train["rna"].uns["truth"].drop(columns="logic").assign(region_sign=1, tf_gene_importance=1.0, evidence="prior")
-    )
+    score_anew(train, test, true_links(train["rna"].uns["truth"]))
+
+
+def random_planted(train: MuData, test: MuData, seed: int) -> None:
+    """Other targets, with their regions, for the regulators of the true links."""
+    score_anew(train, test, exchanged(true_links(train["rna"].uns["truth"]), "eregulon", seed))
+
+
+def true_links(truth: pd.DataFrame) -> pd.DataFrame:
+    """Edge table of the planted links."""
+    links = truth.drop(columns="logic").assign(region_sign=1, tf_gene_importance=1.0, evidence="prior")
     names = [eregulon_name(tf, sign, 1) for tf, sign in zip(links["tf"], links["sign"], strict=True)]
-    score_anew(train, test, edge_table(links.assign(eregulon=names)))
+    return edge_table(links.assign(eregulon=names))
 
 
 def score_anew(train: MuData, test: MuData, links: pd.DataFrame) -> None:
@@ -69,4 +77,5 @@ CHANGES: dict[str, Callable[[MuData, MuData, int], None]] = {
     "random targets": random_targets,
     "random": random_network,
     "planted": planted,
+    "random planted": random_planted,
 }

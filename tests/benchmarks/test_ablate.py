@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -42,6 +43,18 @@ def test_a_setting_changes_one_factor_of_the_default(ablate):
         assert n_changes == expected + (setting.name in pairs), setting
 
 
+def test_every_name_of_a_data_set_is_a_factor_or_a_setting(ablate):
+    known = {name for setting in ablate["grid"].SETTINGS for name in (setting.factor, setting.name)}
+    assert all(set(data.only) <= known for data in ablate["grid"].DATA)
+
+
+def test_seeds_of_a_setting_are_the_first_ones(ablate):
+    seeds = {}
+    for run in ablate["grid"].runs():
+        seeds.setdefault((run.data.name, run.data.split, run.setting.name), []).append(run.seed)
+    assert all(found == list(range(len(found))) and len(found) >= 5 for found in seeds.values())
+
+
 def test_every_setting_is_a_model_that_can_be_built(ablate):
     for setting in ablate["grid"].SETTINGS:
         assert grs.model.ModelConfig(**setting.options)
@@ -57,7 +70,8 @@ def test_every_trained_setting_is_compared_and_every_contrast_exists(ablate):
 def test_runs_are_unique_and_the_planted_network_needs_a_truth(ablate):
     runs = list(ablate["grid"].runs())
     assert len({run.key for run in runs}) == len(runs)
-    assert all(run.data.planted for run in runs if run.setting.network == "planted")
+    simulated = ablate["cells"].SIMULATED
+    assert all(run.data.name in simulated for run in runs if "planted" in run.setting.network)
 
 
 def test_only_selects_factors_with_the_default_beside_them(ablate):
@@ -122,6 +136,15 @@ def test_only_seeds_of_both_settings_are_paired(ablate):
     first, second = pd.Series([1.0, 2.0, np.nan], index=[0, 1, 2]), pd.Series([0.0, 0.5, 9.0], index=[0, 1, 2])
     found = ablate["table"].paired(first, second)
     assert (found["n"], found["mean"]) == (2, 1.25)
+
+
+def test_the_page_shows_every_data_set_and_every_factor(ablate):
+    grid, page = ablate["grid"], (Path(BENCHMARKS).parent / "docs" / "explain" / "ablations.md").read_text()
+    shown = set(re.findall(r":data: (.+)\n:factor: (\w+)", page))
+    factors = {setting.name: setting.factor for setting in grid.SETTINGS}
+    run = {(f"{run.data.name} by {run.data.split}", run.setting.factor) for run in grid.runs()}
+    compared = {factors[setting] for _, *pair in grid.CONTRASTS for setting in pair} - {"default"}
+    assert {pair for pair in run if pair[1] in compared} <= shown
 
 
 @pytest.fixture
