@@ -41,9 +41,11 @@ def differences(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def means(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean of every measure over seeds, settings in the order of the grid."""
-    order = [setting.name for setting in SETTINGS if setting.name in set(runs["setting"])]
-    table = runs.drop(columns=["data", "split", "seed"]).groupby("setting").mean().loc[order]
+    """Mean of every measure over the seeds that all settings have, settings in the order of the grid."""
+    seeds = runs.groupby("seed")["setting"].nunique()
+    complete = runs[runs["seed"].isin(seeds.index[seeds == runs["setting"].nunique()])]
+    order = [setting.name for setting in SETTINGS if setting.name in set(complete["setting"])]
+    table = complete.drop(columns=["data", "split", "seed"]).groupby("setting").mean().loc[order]
     return table.dropna(axis=1, how="all")
 
 

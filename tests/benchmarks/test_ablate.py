@@ -207,3 +207,11 @@ def test_cells_without_a_label_show_no_type(ablate):
     for slot in ("grn_active", "grn_active_region"):
         assert (first.obsm[slot] != second.obsm[slot]).nnz == 0
         assert (cells.obsm[slot] > first.obsm[slot]).nnz == 0  # what a type does not keep is off only with a label
+
+
+def test_means_take_the_seeds_that_all_settings_have(ablate):
+    runs = pd.DataFrame(
+        [("d", "cells", "default", 0, 1.0), ("d", "cells", "default", 1, 9.0), ("d", "cells", "no network", 0, 3.0)],
+        columns=["data", "split", "setting", "seed", "deviance"],
+    )
+    assert ablate["table"].means(runs)["deviance"].to_dict() == {"default": 1.0, "no network": 3.0}
