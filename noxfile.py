@@ -108,6 +108,15 @@ def rivals(session: nox.Session) -> None:
     session.install("-q", "-r", "benchmarks/rivals/requirements.txt")
 
 
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """Read and write models with the oldest versions of the packages that keep files."""
+    session.install("-q", "-c", str(Path("constraints", "lowest.txt")), "-e", ".", "pytest", "beartype")
+    test = ("-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider", "tests/model/test_stored_model.py")
+    session.run("python", *test, env={"MPLBACKEND": "Agg", **ONE_THREAD})
+    session.run("python", "-W", "ignore", "-m", "grnformer_sc.selftest", env={"MPLBACKEND": "Agg"})
+
+
 @nox.session(requires=["env"])
 def build(session: nox.Session) -> None:
     """Build wheel and sdist, check them, and run the self-test from the wheel instead of the source folder."""

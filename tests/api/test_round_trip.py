@@ -49,6 +49,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sides = {"group": "drug", "reference": "no/drug"}
     grs.tl.differential_edges(mdata, "drug", **sides, sample_key="donor", within="cell_type", min_cells=5)
     grs.tl.cell_grn(mdata, net=grs.get.grn(mdata), thresholds="fit", groupby="cell_type", key_added="again")
+    grs.pp.map_reference(mdata, mdata["rna"].copy(), key_added="again", cut=0.5, min_agreement=0.9)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
     rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)

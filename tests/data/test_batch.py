@@ -10,16 +10,17 @@ from grnformer_sc._core.keys import GrnKeys
 from grnformer_sc.data.batch import Collator, TokenSpec, choose_masked
 from grnformer_sc.data.fields import read_cells, read_network
 from grnformer_sc.data.gates import Reference, StoredGate
-from grnformer_sc.data.visible import gene_rates, hide, quantile_edges
+from grnformer_sc.data.visible import hide, quantile_edges
 
-toy_rna = runpy.run_path(str(Path(__file__).with_name("toy.py")))["toy_rna"]
+toy = runpy.run_path(str(Path(__file__).with_name("toy.py")))
+toy_rna, rates_of = toy["toy_rna"], toy["rates_of"]
 
 
 def collator(adata=None, genes=None, **spec):
     adata = toy_rna() if adata is None else adata
     network = read_network(adata, "grn")
     cells = read_cells(adata, network, layer=None, keys=GrnKeys(), genes=genes)
-    rates = gene_rates(cells.counts)
+    rates = rates_of(cells.counts.to_memory())
     gate = StoredGate(cells.region_bits)
     return Collator(cells, gate, network.kept(), rates, 50.0, TokenSpec(**spec), Reference.fit(cells, seed=0))
 
@@ -28,7 +29,7 @@ def test_a_batch_equals_a_loop_over_cells():
     make = collator(mask_ratio=0.3, max_queries=7)
     index = np.array([5, 80, 31, 2])
     batch = make(index, np.random.default_rng(3))
-    x = make.cells.counts.toarray()[index]
+    x = make.cells.counts.to_memory().toarray()[index]
     keys = np.random.default_rng(3).random(x.shape, dtype=np.float32)
     for cell in range(index.size):
         order = np.argsort(keys[cell])
@@ -39,7 +40,7 @@ def test_a_batch_equals_a_loop_over_cells():
         np.testing.assert_array_equal(batch.genes[cell][batch.masked[cell]], np.sort(order[:7]))
         np.testing.assert_array_equal(batch.counts[cell][batch.masked[cell]], x[cell][np.sort(order[:7])])
         assert (batch.counts[cell][~batch.masked[cell]] == 0).all()
-        seen = hide(make.cells.counts[index[[cell]]], masked[None], make.rates)
+        seen = hide(make.cells.counts.take(index[[cell]]), masked[None], make.rates)
         np.testing.assert_array_equal(batch.values[cell][token], x[cell][shown])
         np.testing.assert_array_equal(batch.edges[cell], quantile_edges(seen.counts, 51)[0])
         np.testing.assert_array_equal(batch.shown[cell], ~masked)
@@ -62,7 +63,7 @@ def test_masked_genes_are_drawn_from_all_measured_genes_alike():
 def test_without_masking_every_expressed_gene_is_a_token():
     make = collator()
     batch = make(np.arange(20), None, mask=False)
-    x = make.cells.counts[np.arange(20)].toarray()
+    x = make.cells.counts.take(np.arange(20)).toarray()
     assert not batch.masked.any()
     np.testing.assert_array_equal((~batch.padding).sum(dim=1), (x > 0).sum(axis=1))
     np.testing.assert_allclose(batch.log_size.exp() * 50, x.sum(axis=1), rtol=1e-5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import runpy
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from grnformer_sc._core.keys import GrnKeys
 from grnformer_sc.data.fields import read_cells, read_network
 from grnformer_sc.data.gates import NeighbourGate, Reference, StoredGate, build_gate, resolve_gate
-from grnformer_sc.data.visible import gene_rates, hide
+from grnformer_sc.data.visible import hide
 
-toy_rna = runpy.run_path(str(Path(__file__).with_name("toy.py")))["toy_rna"]
+toy = runpy.run_path(str(Path(__file__).with_name("toy.py")))
+toy_rna, rates_of = toy["toy_rna"], toy["rates_of"]
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def cells():
 
 
 def visible_of(cells, index, hidden):
-    return hide(cells.counts[index], hidden, gene_rates(cells.counts))
+    return hide(cells.counts.take(index), hidden, rates_of(cells.counts.to_memory()))
 
 
 def test_auto_takes_regions_where_they_exist_and_logs_it(cells, caplog):
@@ -35,8 +37,6 @@ def test_auto_takes_regions_where_they_exist_and_logs_it(cells, caplog):
     assert ["region bits" in caplog.text, "neighbour bits" in caplog.text, "flattered" in caplog.text] == [True] * 3
     with pytest.raises(KeyError, match="region bits"):
         resolve_gate("region", rna_only)
-    with pytest.raises(KeyError, match=r"cell_grn"):
-        build_gate("region", rna_only, Reference.fit(rna_only, seed=0))
     with pytest.raises(ValueError, match="gate must be one of"):
         resolve_gate("paper", cells)
 
@@ -85,6 +85,21 @@ def test_the_reference_is_capped_and_keeps_its_rows_together(cells, monkeypatch)
     assert reference.scores.shape[0] == 40
     np.testing.assert_array_equal(reference.codes, cells.codes[rows])
     np.testing.assert_array_equal(reference.stored.toarray(), cells.gene_bits[rows].toarray())
+
+
+def test_cells_without_accessibility_get_the_bits_of_their_neighbours(cells, caplog):
+    reference = Reference.fit(cells, seed=0)
+    bare = dataclasses.replace(cells, region_bits=None, gene_bits=None)
+    with caplog.at_level(logging.INFO, logger="grnformer_sc"):
+        gate = build_gate("region", bare, reference)
+    assert "bits of the nearest training cells" in caplog.text
+    seen = visible_of(cells, np.arange(9), np.zeros((9, cells.n_genes), dtype=bool))
+    same = build_gate("neighbour", bare, reference).bits(seen, np.arange(9))
+    np.testing.assert_array_equal(gate.bits(seen, np.arange(9)), same)
+    with pytest.raises(KeyError, match=r"map_reference"):
+        build_gate("gene", bare, reference)
+    with pytest.raises(KeyError, match="region bits"):  # nor did the training cells have any
+        build_gate("region", bare, Reference.fit(bare, seed=0))
 
 
 def test_stored_bits_are_looked_up(cells):

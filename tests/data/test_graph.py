@@ -78,5 +78,7 @@ def test_links_weigh_their_best_score_over_the_mean_of_their_row():
 
 
 def test_a_network_of_other_genes_is_an_error():
-    with pytest.raises(ValueError, match=r"none of them usable.*use_grn=False"):
+    with pytest.raises(
+        ValueError, match=r"at least 5% of the network's links.*0 of 40; genes like \[a, b\].*use_grn=False"
+    ):
         structure_graph(read_network(toy_rna(), "grn"), pd.Index(["a", "b"]), partners_of([]))

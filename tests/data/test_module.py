@@ -22,7 +22,7 @@ def test_every_epoch_visits_each_training_cell_once_in_a_new_order():
     orders = []
     for epoch in (0, 1):
         keys.set_epoch(epoch)
-        orders.append(np.concatenate([index for _, index in keys]))
+        orders.append(np.concatenate([key.cells for key in keys]))
         np.testing.assert_array_equal(np.sort(orders[-1]), np.arange(10, 33))
     assert len(keys) == 5
     assert not np.array_equal(*orders)
@@ -32,9 +32,9 @@ def test_validation_keys_are_the_same_in_every_epoch():
     keys = _Epochs(np.arange(12), 5, 0, shuffle=False)
     first = list(keys)
     keys.set_epoch(3)
-    for (name, index), (name_later, index_later) in zip(first, keys, strict=True):
-        assert name == name_later
-        np.testing.assert_array_equal(index, index_later)
+    for key, later in zip(first, keys, strict=True):
+        assert (key.purpose, key.epoch, key.number) == (later.purpose, later.epoch, later.number)
+        np.testing.assert_array_equal(key.cells, later.cells)
 
 
 def test_processes_share_an_epoch_without_overlap(monkeypatch):
@@ -44,6 +44,6 @@ def test_processes_share_an_epoch_without_overlap(monkeypatch):
     for rank in (0, 1):
         monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
         keys = _Epochs(np.arange(20), 5, 0, shuffle=True)
-        seen.append(np.concatenate([index for _, index in keys]))
+        seen.append(np.concatenate([key.cells for key in keys]))
         assert len(keys) == 2
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(20))

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from grnformer_sc._core.rows import Rows
 from grnformer_sc._core.tables import edge_table, eregulon_name
+from grnformer_sc.data.visible import count_rates
 from grnformer_sc.grn.network import Network
 from grnformer_sc.grn.score import eregulon_table
 
@@ -54,3 +56,9 @@ def toy_network(genes: np.ndarray, targets: np.ndarray, prefers: np.ndarray) -> 
     })  # fmt: skip
     edge_groups = sp.csr_matrix(np.repeat(prefers, n_targets, axis=1).T)
     return Network(edges, eregulons, groups, edge_groups, GROUPS)
+
+
+def rates_of(counts: sp.csr_matrix) -> np.ndarray:
+    """Share of each gene in all counts."""
+    n_cells = counts.shape[0]
+    return count_rates(Rows(counts), np.zeros(n_cells, dtype=np.int64), 1, np.arange(n_cells)).genes

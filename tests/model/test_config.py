@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from grnformer_sc.model.config import ModelConfig, TrainConfig
+from grnformer_sc.model.config import ModelConfig
+from grnformer_sc.model.train_config import TrainConfig
 
 
 @pytest.mark.parametrize("config", [ModelConfig(dim=16, heads=2, gate="gene"), TrainConfig(lr=0.01, max_epochs=3)])

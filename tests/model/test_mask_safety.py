@@ -29,7 +29,7 @@ def pipeline(adata, gate, backbone="scgpt", loss="poisson", **options):
     rescore(adata, network)
     cells = read_cells(adata, network, layer=None, keys=GrnKeys())
     config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss, **options)
-    context = Context.fit(cells.take(TRAIN), network, config, root=1)
+    context = Context.fit(cells, TRAIN, network, config, root=1)
     net = build_net(config, context, network, cells.genes, root=2)
     for parameter in (net.per_gene, *([] if net.head is None else [net.head.decoder[-1].weight])):
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))

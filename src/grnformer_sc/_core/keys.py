@@ -49,6 +49,22 @@ class GrnKeys:
         return f"{self.base}_active_region"
 
     @property
+    def mapped(self) -> str:
+        return f"{self.base}_mapped"
+
+    @property
+    def map_agreement(self) -> str:
+        return f"{self.base}_map_agreement"
+
+    @property
+    def map_distance(self) -> str:
+        return f"{self.base}_map_distance"
+
+    @property
+    def map_unanimity(self) -> str:
+        return f"{self.base}_map_unanimity"
+
+    @property
     def connectivities(self) -> str:
         return f"{self.base}_connectivities"
 

@@ -25,7 +25,7 @@ class Rows:
         CSR matrix without stored zeros, or anything with `shape` that slices by rows: an array, a dask array, a matrix on
         disk. What is not in memory is read anew in every pass.
     columns
-        Order of the columns; `None` keeps them as they are.
+        Order of the columns, -1 for an empty one; `None` keeps them as they are.
     check
         Called with every block; raises when its values cannot be used. What is in memory is checked once instead.
     """
@@ -84,9 +84,12 @@ class Rows:
         return sp.csr_matrix(weights[:, used] @ self.take(used))
 
     def take(self, rows: np.ndarray) -> sp.csr_matrix:
-        """Rows of ascending numbers."""
-        by_row = getattr(self.source, "oindex", self.source)
-        return self._finish(by_row[rows])
+        """Rows of these numbers, in any order, also several times."""
+        if self.in_memory:
+            return self._finish(self.source[rows])
+        unique, place = np.unique(rows, return_inverse=True)
+        part = self._finish(getattr(self.source, "oindex", self.source)[unique])
+        return part if np.array_equal(unique, rows) else part[place]
 
     def to_memory(self) -> sp.csr_matrix:
         """Read the whole matrix."""
@@ -99,8 +102,18 @@ class Rows:
         if self.check is not None:
             self.check(out)
         if self.columns is not None:
-            return sp.csr_matrix(out.tocsc()[:, self.columns].tocsr())  # rows come out sorted, in linear time
+            return ordered(out, self.columns)
         return out if out.has_sorted_indices else sp.csr_matrix(out.tocsc().tocsr())
+
+
+def ordered(x: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
+    """Columns in another order, -1 for an empty one."""
+    found = columns >= 0
+    out = x.tocsc()[:, columns[found]]
+    if not found.all():
+        indptr = np.r_[0, np.cumsum(np.bincount(np.flatnonzero(found), np.diff(out.indptr), columns.size))]
+        out = sp.csc_matrix((out.data, out.indices, indptr.astype(out.indptr.dtype)), (x.shape[0], columns.size))
+    return sp.csr_matrix(out.tocsr())  # rows come out sorted, in linear time
 
 
 def _itself(part: sp.csr_matrix) -> sp.csr_matrix:

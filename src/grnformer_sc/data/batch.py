@@ -84,9 +84,13 @@ class Collator:
         *,
         mask: bool = True,
         training: bool = False,
+        counts: sp.csr_matrix | None = None,
     ) -> CellBatch:
-        """Build the batch of the cells `index`; without `rng` genes have one fixed order (same cell, same tokens)."""
-        rows = self.cells.counts[index]
+        """Build the batch of the cells `index`; without `rng` genes have one fixed order (same cell, same tokens).
+
+        `counts` are those of the cells, where they have been read already.
+        """
+        rows = self.cells.counts.take(index) if counts is None else counts
         keys = _keys(rows.shape, rng)
         keys[:, ~self.cells.measured] = np.inf
         masked, queries = choose_masked(keys, int(self.cells.measured.sum()), self.spec, mask=mask)
@@ -101,14 +105,14 @@ class Collator:
         genes = np.concatenate([genes, queries], axis=1)
         masked_token = np.zeros(genes.shape, dtype=bool)
         masked_token[:, n_visible:] = True
-        counts = np.zeros(genes.shape, dtype=np.float32)
-        counts[:, n_visible:] = np.take_along_axis(rows.toarray(), queries, axis=1)
+        asked = np.zeros(genes.shape, dtype=np.float32)
+        asked[:, n_visible:] = np.take_along_axis(rows.toarray(), queries, axis=1)
         return CellBatch(
             genes=torch.from_numpy(genes),
             values=torch.from_numpy(np.pad(values, pad)),
             masked=torch.from_numpy(masked_token),
             padding=torch.from_numpy(np.pad(padding, pad)),
-            counts=torch.from_numpy(counts),
+            counts=torch.from_numpy(asked),
             log_size=torch.from_numpy(np.log(visible.size / self.mean_size).astype(np.float32)),
             group=torch.from_numpy(codes),
             bits=torch.from_numpy(bits),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,9 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int64
 
 from .._core.checks import fail, listing, need_key
-from .._core.inputs import ALL_CELLS, read_counts
+from .._core.inputs import ALL_CELLS, open_rows, table_of
 from .._core.keys import GrnKeys
+from .._core.rows import Rows
 from ..grn.network import Network
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ MIN_MATCHED = 0.5  # share of the model's genes that new data must hold
 
 @dataclass(frozen=True, slots=True)
 class CellData:
-    """Cells as arrays: counts in the model's gene order, group codes, and the bits the data came with.
+    """Cells: counts in the model's gene order, in memory or read batch by batch, group codes, and the bits they came with.
 
     `measured` is False for genes that the data does not hold; they are never visible and never masked targets.
     """
 
-    counts: sp.csr_matrix
+    counts: Rows
     genes: pd.Index
     cells: pd.Index
     codes: Int64[np.ndarray, " cells"]
@@ -51,10 +52,15 @@ class CellData:
         return self.counts.shape[1]
 
     def take(self, index: np.ndarray) -> CellData:
-        """Keep the named rows."""
-        bits = [None if part is None else part[index] for part in (self.gene_bits, self.region_bits)]
-        return CellData(
-            self.counts[index], self.genes, self.cells[index], self.codes[index], self.measured, bits[0], bits[1]
+        """Keep the named rows, in memory."""
+        gene_bits, region_bits = (None if part is None else part[index] for part in (self.gene_bits, self.region_bits))
+        return replace(
+            self,
+            counts=Rows(self.counts.take(index)),
+            cells=self.cells[index],
+            codes=self.codes[index],
+            gene_bits=gene_bits,
+            region_bits=region_bits,
         )
 
 
@@ -81,8 +87,11 @@ def empty_network() -> Network:
 def read_cells(
     adata: AnnData, network: Network, *, layer: str | None, keys: GrnKeys, genes: pd.Index | None = None
 ) -> CellData:
-    """Read counts, group codes and bits; with `genes` the columns are aligned to them and the loss is logged."""
-    counts = read_counts(adata, layer, what="RNA")
+    """Read group codes and bits and open the counts; with `genes` columns are aligned to them and the loss is logged.
+
+    What lies on disk stays there.
+    """
+    counts = open_rows(adata, layer, what="RNA")
     names = pd.Index(adata.var_names.astype(str))
     measured = np.ones(names.size, dtype=bool)
     if genes is not None and not genes.equals(names):
@@ -99,7 +108,7 @@ def read_cells(
     )
 
 
-def _align(counts: sp.csr_matrix, names: pd.Index, genes: pd.Index) -> tuple[sp.csr_matrix, np.ndarray]:
+def _align(counts: Rows, names: pd.Index, genes: pd.Index) -> tuple[Rows, np.ndarray]:
     column = names.get_indexer(genes)
     measured = column >= 0
     if measured.mean() < MIN_MATCHED:
@@ -113,21 +122,17 @@ def _align(counts: sp.csr_matrix, names: pd.Index, genes: pd.Index) -> tuple[sp.
         "matched %d of the model's %d genes; %d genes of the data are not in the model",
         measured.sum(), genes.size, names.size - measured.sum(),
     )  # fmt: skip
-    pick = sp.csr_matrix(
-        (np.ones(measured.sum(), dtype=np.float32), (column[measured], np.flatnonzero(measured))),
-        shape=(names.size, genes.size),
-    )
-    out = sp.csr_matrix(counts @ pick)
-    out.sort_indices()
-    return out, measured
+    aligned = replace(counts, columns=column)
+    return Rows(aligned.to_memory()) if aligned.in_memory else aligned, measured
 
 
 def _codes(adata: AnnData, network: Network, keys: GrnKeys) -> np.ndarray:
     if network.group_names == (ALL_CELLS,):
         return np.zeros(adata.n_obs, dtype=np.int64)
-    if keys.group not in adata.obs:
+    obs = table_of(adata.obs)
+    if keys.group not in obs:
         return np.full(adata.n_obs, UNKNOWN, dtype=np.int64)
-    labels = adata.obs[keys.group].astype(str)
+    labels = obs[keys.group].astype(str)
     return pd.Index(network.group_names).get_indexer(labels).astype(np.int64)
 
 
@@ -152,5 +157,6 @@ def need_known_groups(cells: CellData, keys: GrnKeys) -> None:
     if lost:
         raise fail(
             ValueError, f"training needs a group of the network for every cell (adata.obs[{keys.group!r}]).",
-            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn or grs.tl.cell_grn on these cells.",
+            f"{lost} of {cells.n_cells} cells without one.", "run grs.tl.build_grn, grs.tl.cell_grn or "
+            "grs.pp.map_reference on these cells, and leave those out that stay without a group.",
         )  # fmt: skip

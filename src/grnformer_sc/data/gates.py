@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float32, Int64
 
 from .._core.checks import fail, need_one_of
-from ..grn.embedding import log_normalise, pca_scores
+from ..grn.embedding import log_normalise, pca_scores, project
+from ..grn.neighbours import bit_shares, group_votes, nearest
 from .fields import CellData
 from .visible import VisibleCounts
 
@@ -54,7 +55,8 @@ def missing_bits(gate: str) -> Exception:
     made = "region bits (paired ATAC)" if gate == "region" else "gene bits"
     return fail(
         KeyError, f"gate={gate!r} needs {made} of the cells.", "none in adata.obsm.",
-        "run grs.tl.build_grn (training cells) or grs.tl.cell_grn (new cells), or choose another gate.",
+        "run grs.tl.build_grn (training cells), grs.tl.cell_grn or grs.pp.map_reference (new cells), or choose another "
+        "gate.",
     )  # fmt: skip
 
 
@@ -104,29 +106,16 @@ class Reference:
     ) -> Int64[np.ndarray, "cells neighbours"]:
         """Nearest reference cells by what is visible; masked genes count as their mean, the cell itself is left out."""
         x = log_normalise(visible.counts, size=visible.size)
-        shown = np.where(visible.hidden, np.float32(0), self.mean)
-        query = x @ self.loadings.T - shown @ self.loadings.T
-        distance = (self.scores**2).sum(axis=1) - 2 * query @ self.scores.T
-        own = np.flatnonzero(self_row >= 0)
-        distance[own, self_row[own]] = np.inf
-        k = min(k, self.scores.shape[0] - 1)
-        return np.argpartition(distance, k - 1, axis=1)[:, :k]
+        query = project(x, self.loadings, np.where(visible.hidden, np.float32(0), self.mean))
+        return nearest(query, self.scores, min(k, self.scores.shape[0] - 1), itself=self_row)[0]
 
-    def vote(self, nearest: Int64[np.ndarray, "cells neighbours"]) -> Bool[np.ndarray, "cells eregulons"]:
+    def vote(self, neighbours: Int64[np.ndarray, "cells neighbours"]) -> Bool[np.ndarray, "cells eregulons"]:
         """Bits that are on in more than half of the neighbours."""
-        n_cells, k = nearest.shape
-        member = sp.csr_matrix(
-            (np.ones(nearest.size, dtype=np.float32), nearest.ravel(), np.arange(0, nearest.size + 1, k)),
-            shape=(n_cells, self.scores.shape[0]),
-        )
-        return np.asarray((member @ self.stored.astype(np.float32)).toarray() > k / 2)
+        return bit_shares(neighbours, self.stored) > 0.5
 
-    def groups(self, nearest: Int64[np.ndarray, "cells neighbours"]) -> Int64[np.ndarray, " cells"]:
+    def groups(self, neighbours: Int64[np.ndarray, "cells neighbours"]) -> Int64[np.ndarray, " cells"]:
         """Most frequent group among the neighbours (the first of equals)."""
-        codes = self.codes[nearest]
-        votes = np.zeros((codes.shape[0], int(self.codes.max(initial=0)) + 1), dtype=np.int64)
-        np.add.at(votes, (np.arange(codes.shape[0])[:, None], np.maximum(codes, 0)), codes >= 0)
-        return votes.argmax(axis=1)
+        return group_votes(neighbours, self.codes, int(self.codes.max(initial=0)) + 1).argmax(axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +136,16 @@ class NeighbourGate:
 
 
 def build_gate(name: Literal["region", "neighbour", "gene"], cells: CellData, reference: Reference) -> Gate:
-    """Gate of a data set for a gate chosen in training; missing bits are an error."""
-    if name == "neighbour":
-        return NeighbourGate.of(reference, cells.cells)
-    stored = cells.region_bits if name == "region" else cells.gene_bits
-    if stored is None:
+    """Gate of a data set for a gate chosen in training.
+
+    Cells without accessibility get the bits of their nearest training cells, as safe from masked counts as region bits.
+    Other missing bits are an error.
+    """
+    stored = {"region": cells.region_bits, "gene": cells.gene_bits}.get(name)
+    if stored is not None:
+        return StoredGate(stored)
+    if name == "gene" or (name == "region" and not reference.stored.shape[1]):
         raise missing_bits(name)
-    return StoredGate(stored)
+    if name == "region":
+        logger.info("no region bits (RNA only): bits of the nearest training cells are used")
+    return NeighbourGate.of(reference, cells.cells)

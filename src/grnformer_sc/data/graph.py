@@ -16,6 +16,9 @@ from ..nn.graph import MIN_WEIGHT, StructureGraph
 
 logger = logging.getLogger(__name__)
 
+MIN_USABLE = 0.05  # share of the links whose genes the data must hold
+FEW_LOST = 0.5  # beyond this share the loss is a warning
+
 
 def structure_graph(network: Network, genes: pd.Index, partners: Partners, *, weighted: bool = False) -> StructureGraph:
     """Translate the links that hold in each group into rows (group, eRegulon) of gene numbers.
@@ -30,14 +33,16 @@ def structure_graph(network: Network, genes: pd.Index, partners: Partners, *, we
     eregulon = network.eregulon_of_edge
     lost = (target < 0) | (tf_of[eregulon] < 0)
     if lost.any():
-        logger.info("%d of %d links name a TF or gene that the data does not hold", lost.sum(), lost.size)
+        level = logging.WARNING if lost.mean() > FEW_LOST else logging.INFO
+        logger.log(level, "%d of %d links name a TF or gene that the data does not hold", lost.sum(), lost.size)
     holds = network.edge_groups.tocoo()
     keep = ~lost[holds.row]
     edge, group = holds.row[keep], holds.col[keep].astype(np.int64)
-    if edge.size == 0:
+    if edge.size == 0 or (~lost).mean() < MIN_USABLE:
         raise fail(
-            ValueError, "the network needs links among the genes of the data.",
-            f"{lost.size} links, none of them usable; genes like {listing(genes, 3)}.",
+            ValueError, f"at least {MIN_USABLE:.0%} of the network's links must be among the genes of the data.",
+            f"{(~lost).sum()} of {lost.size}; genes like {listing(genes, 3)}, and "
+            f"{listing(pd.unique(network.eregulons['tf']), 3)} in the network.",
             "check the gene names, build the network with less strict settings, or pass use_grn=False.",
         )  # fmt: skip
     n_eregulons = len(network.eregulons)

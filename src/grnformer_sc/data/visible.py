@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from .._core.checks import fail
+from .._core.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +39,37 @@ def hide(
     return VisibleCounts(left, hidden, np.maximum(size, 1.0))  # a cell that shows nothing counts as one molecule
 
 
-def gene_rates(counts: sp.csr_matrix) -> Float64[np.ndarray, " genes"]:
-    """Share of each gene in all counts (sums to 1); genes never seen get half a molecule, so that no rate is zero."""
-    total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+@dataclass(frozen=True, slots=True)
+class CountRates:
+    """Share of each gene in all counts (sums to 1) and in those of each group, and the mean total count of a cell."""
+
+    genes: Float64[np.ndarray, " genes"]
+    groups: Float64[np.ndarray, "groups genes"]
+    mean_size: float
+
+
+def count_rates(
+    counts: Rows, codes: Int64[np.ndarray, " cells"], n_groups: int, chosen: Int64[np.ndarray, " chosen"]
+) -> CountRates:
+    """Add up the counts of the chosen cells in one pass.
+
+    Genes never seen get half a molecule, and groups are shrunk to the overall rates by one mean cell: no rate is zero.
+    """
+    row = np.full(codes.size, n_groups, dtype=np.int64)  # a last row for cells without a group
+    row[codes >= 0] = codes[codes >= 0]
+    used = np.zeros(codes.size, dtype=bool)
+    used[chosen] = True
+    sums = np.zeros((n_groups + 1, counts.shape[1]))
+    for first, part in counts.blocks():
+        here = np.flatnonzero(used[first : first + part.shape[0]])
+        member = sp.csr_matrix((np.ones(here.size), (row[first + here], here)), (n_groups + 1, part.shape[0]))
+        sums += (member @ part.astype(np.float64)).toarray()
+    total = sums.sum(axis=0)
     if not total.any():
         raise fail(ValueError, "training needs cells with counts.", "no counts.", "give another layer=.")
-    total = np.maximum(total, 0.5)
-    return total / total.sum()
-
-
-def group_rates(
-    counts: sp.csr_matrix, codes: Int64[np.ndarray, " cells"], n_groups: int, rates: Float64[np.ndarray, " genes"]
-) -> Float64[np.ndarray, "groups genes"]:
-    """Share of each gene per group, shrunk to the overall rates by one mean cell (so that no rate is zero)."""
-    known = codes >= 0
-    member = sp.csr_matrix((np.ones(known.sum()), (codes[known], np.flatnonzero(known))), (n_groups, codes.size))
-    sums = (member @ counts.astype(np.float64)).toarray()
-    prior = counts.sum() / max(counts.shape[0], 1)
-    return (sums + prior * rates) / (sums.sum(axis=1, keepdims=True) + prior)
+    rates = np.maximum(total, 0.5)
+    rates, prior, own = rates / rates.sum(), total.sum() / chosen.size, sums[:-1]
+    return CountRates(rates, (own + prior * rates) / (own.sum(axis=1, keepdims=True) + prior), float(prior))
 
 
 def quantile_edges(counts: sp.csr_matrix, n_bins: int) -> Float32[np.ndarray, "cells edges"]:

@@ -78,8 +78,11 @@ def in_cell(data: Any, network: Network, cell: str, key: str, rna: str) -> np.nd
         raise fail(KeyError, f"cell={cell!r} is no barcode.", found, "use a name of obs_names.")
     need_scores(adata, keys.active)
     row = adata.obs_names.get_loc(cell)
+    group = adata.obs[keys.group].iloc[row]
+    if pd.isna(group):  # a cell that `pp.map_reference` left without a network
+        return np.zeros(len(network.edges), dtype=bool)
     on = adata.obsm[keys.active][[row]].toarray().ravel()
-    return on[network.eregulon_of_edge] & in_group(network, str(adata.obs[keys.group].iloc[row]))
+    return on[network.eregulon_of_edge] & in_group(network, str(group))
 
 
 def eregulons(data: Any, *, key: str = "grn", rna: str = "rna") -> pd.DataFrame:

@@ -34,7 +34,7 @@ def pca_scores(
 ) -> tuple[Float[np.ndarray, "cells comps"], Float[np.ndarray, "comps genes"], Float[np.ndarray, " genes"]]:
     """Principal components of log-normalised counts without a dense matrix.
 
-    Returns scores, loadings and gene means, so that ``(x - mean) @ loadings.T`` projects new cells. The
+    Returns scores, loadings and gene means, so that `project` places new cells. The
     largest loading of every component is positive. Of more than 50,000 cells the components are those of every n-th cell.
     """
     rows = as_rows(counts)
@@ -42,6 +42,15 @@ def pca_scores(
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     scores, right = _components(rows, x, log_normalise, mean, n_comps, seed)
     return scores.astype(np.float32), right.astype(np.float32), mean.astype(np.float32)
+
+
+def project(
+    x: sp.csr_matrix,
+    loadings: Float[np.ndarray, "comps genes"],
+    mean: Float[np.ndarray, " genes"] | Float[np.ndarray, "cells genes"],
+) -> Float[np.ndarray, "cells comps"]:
+    """Scores of log-normalised cells on given components; every cell by itself, with the same bits in any block."""
+    return x @ loadings.T - mean @ loadings.T
 
 
 def lsi_scores(counts: Rows | sp.csr_matrix, *, n_comps: int = 30, seed: int = 0) -> Float[np.ndarray, "cells comps"]:

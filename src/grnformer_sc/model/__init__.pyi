@@ -1,5 +1,7 @@
 from .attention import AttentionSummary as AttentionSummary
 from .config import ModelConfig as ModelConfig
-from .config import TrainConfig as TrainConfig
 from .grnformer import GRNFormer as GRNFormer
+from .lpm import LPM as LPM
+from .lpm import LPMConfig as LPMConfig
 from .pretrained import load_backbone as load_backbone
+from .train_config import TrainConfig as TrainConfig

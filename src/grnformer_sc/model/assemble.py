@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -81,16 +81,20 @@ def _structure(config: ModelConfig, context: Context, network: Network, genes: p
     )
 
 
-def build_loss(config: ModelConfig, net: GRNFormerNet) -> Callable[[FusedOutput, CellBatch], Tensor]:
+@dataclass(frozen=True, slots=True)
+class ModelLoss:
     """Loss of an output given its batch: masked counts (or the backbone's own values), and the further terms."""
 
-    def loss(out: FusedOutput, batch: CellBatch) -> Tensor:
-        target = net.backbone.values(batch.counts, batch) if config.loss == "mse" else None
-        log_inverse = getattr(net.head, "log_inverse", None)
-        main = masked_loss(out.prediction, batch, loss=config.loss, target=target, log_inverse=log_inverse)
-        return main + net.backbone.extra_loss(out.extra, batch) + _network_loss(config, out, batch, log_inverse)
+    config: ModelConfig
+    net: GRNFormerNet
 
-    return loss
+    def __call__(self, out: FusedOutput, batch: CellBatch) -> Tensor:
+        """Add the terms up."""
+        config, backbone = self.config, self.net.backbone
+        target = backbone.values(batch.counts, batch) if config.loss == "mse" else None
+        log_inverse = getattr(self.net.head, "log_inverse", None)
+        main = masked_loss(out.prediction, batch, loss=config.loss, target=target, log_inverse=log_inverse)
+        return main + backbone.extra_loss(out.extra, batch) + _network_loss(config, out, batch, log_inverse)
 
 
 def _network_loss(config: ModelConfig, out: FusedOutput, batch: CellBatch, log_inverse: Tensor | None) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,10 +16,17 @@ METRICS = ("train_loss", "validation_loss", "lr")
 
 
 class History(Callback):
-    """One row per epoch; part of a checkpoint, so that a resumed run continues the table."""
+    """One row per epoch; part of a checkpoint, so that a resumed run continues the table.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    path
+        File that brings the table back where the training ran in processes of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.rows: list[dict[str, float]] = []
+        self.path = path
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the metrics of the epoch (validation runs before this hook)."""
@@ -25,6 +34,11 @@ class History(Callback):
         row = {name: float(seen[name]) for name in METRICS[:2] if name in seen}
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append({"epoch": float(trainer.current_epoch), **row, "lr": rate})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the table for the process that asked for the training."""
+        if trainer.is_global_zero:
+            self.path.write_text(json.dumps(self.rows), encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
         """Part of a checkpoint."""
@@ -36,7 +50,8 @@ class History(Callback):
 
     def table(self) -> pd.DataFrame:
         """Epochs as rows, metrics as columns."""
-        frame = pd.DataFrame(self.rows, columns=["epoch", *METRICS])
+        rows = self.rows or json.loads(self.path.read_text(encoding="utf-8"))
+        frame = pd.DataFrame(rows, columns=["epoch", *METRICS])
         frame = frame.dropna(axis=1, how="all")
         return frame.astype({"epoch": int}).set_index(frame.index.astype(str))
 
@@ -78,8 +93,8 @@ class BestWeights(Callback):
         self.loss, self.epoch = loss, trainer.current_epoch
         self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
 
-    def restore(self, pl_module: LightningModule) -> None:
-        """Load the best weights."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the best weights back."""
         if self.weights:
             pl_module.load_state_dict(self.weights)
 

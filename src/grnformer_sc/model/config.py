@@ -1,9 +1,8 @@
-"""Frozen settings of the model and of its training, checked at birth and written to JSON as they are."""
+"""Frozen settings of the model, checked at birth and written to JSON as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from .._core.checks import fail, listing, need_between, need_one_of
@@ -12,38 +11,11 @@ from ..data.gates import GateName
 from ..nn.backbones import BackboneConfig, get_backbone
 from ..nn.convolutions import CONVOLUTIONS
 from ..nn.fusion import Scales
-
-
-class _Json:
-    """Round trip through plain dictionaries of JSON types."""
-
-    __slots__ = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as a dictionary."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a dictionary; an unknown field is an error that names the known ones."""
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise fail(
-                TypeError, f"{cls.__name__} has the fields {listing(sorted(known), 40)}.", f"{listing(unknown)}.",
-                "correct the spelling, or update grnformer-sc if a newer version wrote this file.",
-            )  # fmt: skip
-        return cls(**values)
-
-
-def _need_at_least(config: object, low: float, *names: str) -> None:
-    for name in names:
-        if not getattr(config, name) >= low:
-            raise fail(ValueError, f"{name} must be at least {low}.", f"{getattr(config, name)!r}.", f"raise {name}.")
+from .json_settings import JsonSettings, need_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig(_Json):
+class ModelConfig(JsonSettings):
     """Size of the network and how it sees cells.
 
     The defaults suit a few thousand cells on a laptop; more cells carry a wider and deeper network.
@@ -132,8 +104,8 @@ class ModelConfig(_Json):
         need_between(self.alpha, 0, 1, name="alpha")
         need_between(self.dropout, 0, 0.9, name="dropout")
         need_between(self.attention_dropout, 0, 0.9, name="attention_dropout")
-        _need_at_least(self, 0, "edge_prediction", "consistency")
-        _need_at_least(self, 1, "dim", "layers", "heads", "structure_layers")
+        need_at_least(self, 0, "edge_prediction", "consistency")
+        need_at_least(self, 1, "dim", "layers", "heads", "structure_layers")
         if self.dim % self.heads:
             raise fail(
                 ValueError, "dim must be a multiple of heads.", f"dim={self.dim}, heads={self.heads}.",
@@ -209,61 +181,3 @@ class ModelConfig(_Json):
             )
         layers = sizes.pop("layers") - 1
         return cls(**{"backbone": backbone, "backbone_settings": own, "layers": layers, **sizes, **others})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig(_Json):
-    """How the model is trained.
-
-    Attributes
-    ----------
-    max_epochs
-        Passes over the training cells; None takes as many as give about 400 steps, between 5 and 100.
-    batch_size
-        Cells per step.
-    train_size
-        Share of the cells that is trained on; the rest is the validation set.
-    lr, weight_decay
-        AdamW.
-    schedule, warmup
-        Learning rate after a linear warm-up over this share of the steps.
-    grad_clip
-        Largest norm of the gradient.
-    early_stopping, patience
-        Stop when the validation loss has not improved for this many epochs; the best weights are kept.
-    precision, strategy
-        Passed to Lightning.
-    """
-
-    max_epochs: int | None = None
-    batch_size: int = 64
-    train_size: float = 0.9
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = 0.05
-    grad_clip: float = 1.0
-    early_stopping: bool = True
-    patience: int = 5
-    precision: str = "32-true"
-    strategy: str = "auto"
-
-    def __post_init__(self) -> None:
-        need_one_of(self.schedule, ("cosine", "constant"), name="schedule")
-        need_between(self.train_size, 0, 1, name="train_size")
-        need_between(self.warmup, 0, 1, name="warmup")
-        _need_at_least(self, 1, "batch_size", "patience")
-        if self.max_epochs is not None:
-            _need_at_least(self, 1, "max_epochs")
-        if self.train_size == 0 or self.lr <= 0:
-            raise fail(
-                ValueError, "train_size and lr must be above 0.", f"{self.train_size}, {self.lr}.",
-                "give train_size=0.9, lr=1e-3.",
-            )  # fmt: skip
-
-    def epochs(self, n_train: int) -> int:
-        """Number of epochs for so many training cells."""
-        if self.max_epochs is not None:
-            return self.max_epochs
-        steps = -(-n_train // self.batch_size)
-        return min(100, max(5, round(400 / steps)))

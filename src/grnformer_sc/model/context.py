@@ -8,16 +8,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from .._core.rng import seed_for
+from .._core.rng import generator, seed_for
 from ..data.batch import Collator, TokenSpec
 from ..data.fields import CellData
 from ..data.gates import Reference, build_gate, resolve_gate
-from ..data.visible import gene_rates, group_rates
+from ..data.visible import count_rates
 from ..grn.coexpression import Partners, coexpression_partners
-from ..grn.embedding import log_normalise
+from ..grn.embedding import FITTED_CELLS, log_normalise
 from ..grn.network import Network
+from ..grn.pooling import sample_cells
 from .config import ModelConfig
 
 REFERENCE, PARTNERS = ("loadings", "mean", "scores", "codes"), ("group", "tf", "gene", "r")
@@ -49,19 +50,25 @@ class Context:
     partners: Partners
 
     @classmethod
-    def fit(cls, cells: CellData, network: Network, config: ModelConfig, *, root: int) -> Context:
-        """Compute the context from training cells."""
-        rates = gene_rates(cells.counts)
+    def fit(
+        cls, cells: CellData, train: Int64[np.ndarray, " train"], network: Network, config: ModelConfig, *, root: int
+    ) -> Context:
+        """Compute the context from the training cells.
+
+        Rates come from all of them, components and co-expression from a sample that is held in memory.
+        """
         n_groups = len(network.group_names)
+        rates = count_rates(cells.counts, cells.codes, n_groups, train)
+        sample = cells.take(_sample(cells, train, root))
         in_genes = cells.genes.get_indexer(pd.unique(network.eregulons["tf"].astype(str)))
         tfs = np.sort(in_genes[in_genes >= 0])
         return cls(
             gate=resolve_gate(config.gate, cells) if config.use_grn else "neighbour",
-            rates=rates,
-            group_rates=group_rates(cells.counts, cells.codes, n_groups, rates),
-            mean_size=float(cells.counts.sum(dtype=np.float64) / cells.n_cells),
-            reference=Reference.fit(cells, seed=seed_for(root, "reference")),
-            partners=coexpression_partners(log_normalise(cells.counts), cells.codes, n_groups, tfs),
+            rates=rates.genes,
+            group_rates=rates.groups,
+            mean_size=rates.mean_size,
+            reference=Reference.fit(sample, seed=seed_for(root, "reference")),
+            partners=coexpression_partners(log_normalise(sample.counts.to_memory()), sample.codes, n_groups, tfs),
         )
 
     def collator(self, cells: CellData, network: Network, spec: TokenSpec) -> Collator:
@@ -98,3 +105,10 @@ class Context:
             reference=Reference(loadings, mean, scores, bits, codes, pd.Index(rest["reference_cells"], dtype=object)),
             partners=Partners(*(arrays[f"partners.{name}"] for name in PARTNERS)),
         )
+
+
+def _sample(cells: CellData, train: np.ndarray, root: int) -> np.ndarray:
+    """Training cells, or so many of them as components are fitted to, every group by its size."""
+    if train.size <= FITTED_CELLS:
+        return train
+    return train[sample_cells(cells.codes[train], FITTED_CELLS, generator(root, "sample"))]

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
 import pandas as pd
 from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 
 from .._core.checks import fail
-from .._core.keys import GrnKeys
 from .._core.params import versions
 from .._core.rng import RngLike, as_root
-from ..data.batch import Collator
-from ..data.fields import CellData, need_known_groups, read_cells, read_network
-from ..data.module import CellDataModule, split_cells
+from ..data.fields import read_network
+from ..data.module import split_cells
 from ..nn.backbones import Backbone, Published
-from ..nn.fusion import GRNFormerNet
-from . import inference, io
-from .assemble import build_loss, build_net
-from .attention import AttentionSummary, summarise
-from .config import ModelConfig, TrainConfig
+from . import io
+from .assemble import ModelLoss, build_net
+from .config import ModelConfig
 from .context import Context
-from .plan import Run, TrainingPlan, read_root, run, write_root
-from .pretrained import MIN_MATCHED, StartWeights, start_from
+from .plan import TrainingPlan
+from .pretrained import MIN_MATCHED, start_from
+from .query import Freeze, begin, carry_over, recipe
+from .resume import root_of
+from .run import Run, train_network
+from .train_config import TrainConfig
+from .trained import TrainedModel
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 COUNTS = "X"  # registry key of the counts
 
 
-class GRNFormer(BaseModelClass):
+class GRNFormer(TrainedModel):
     """Expression model whose last layer attends to the gene regulatory network of the cell.
 
     After Qiu et al. 2025 (arXiv 2503.01682), of which no code is public; another tool of the same name (Hegde and
@@ -82,14 +82,6 @@ class GRNFormer(BaseModelClass):
         self.genes = genes
         self._reset()
 
-    start: StartWeights | None
-
-    def _reset(self) -> None:
-        self.train_config: TrainConfig | None = None
-        self.context: Context | None = None
-        self.module: GRNFormerNet | None = None
-        self.history_ = pd.DataFrame()
-
     @classmethod
     def setup_anndata(cls, adata: AnnData, *, layer: str | None = None, grn_key: str = "grn", **kwargs: Any) -> None:
         """Register the counts of an AnnData and name its network.
@@ -122,7 +114,7 @@ class GRNFormer(BaseModelClass):
         *,
         accelerator: str = "auto",
         devices: Any = "auto",
-        batch_size: int = 64,
+        batch_size: int | Literal["auto"] = 64,
         train_size: float = 0.9,
         early_stopping: bool = True,
         lr: float = 3e-3,
@@ -134,7 +126,8 @@ class GRNFormer(BaseModelClass):
         """Train on masked counts; the weights of the best epoch are kept.
 
         Rates, neighbours and co-expression come from the training cells only. Dropout, masks and replaced edges follow
-        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights.
+        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights. Counts that lie on
+        disk (backed h5ad, zarr) are read batch by batch and give the same weights as in memory.
 
         Parameters
         ----------
@@ -143,7 +136,7 @@ class GRNFormer(BaseModelClass):
         accelerator, devices
             Passed to Lightning.
         batch_size
-            Cells per step.
+            Cells that pass the network at once; `"auto"` takes as many as memory holds.
         train_size
             Share of the cells that is trained on; the rest is the validation set.
         early_stopping
@@ -155,136 +148,40 @@ class GRNFormer(BaseModelClass):
         checkpoint_dir
             Folder for the last and the best checkpoint; None writes no file, or goes on in the folder of `resume_from`.
         resume_from
-            `checkpoint_dir` of a run that was cut off: training goes on as if it had not been.
+            `checkpoint_dir` of a run that was cut off: training goes on as if it had not been, by the same settings.
         settings
             Other fields of `TrainConfig`.
+
+        Raises
+        ------
+        ValueError
+            A cell has no group of the network, or a resumed run has other settings or data.
+        FloatingPointError
+            The loss or its gradient is not finite; the batch is named.
+        MemoryError
+            A step does not fit into memory.
         """
         config = TrainConfig(
             max_epochs=max_epochs, batch_size=batch_size, train_size=train_size, early_stopping=early_stopping, lr=lr,
             **settings,
         )  # fmt: skip
-        root = as_root(rng) if resume_from is None else read_root(Path(resume_from))
-        cells = self._cells(None)
-        need_known_groups(cells, GrnKeys(self.grn_key))
-        train, validation = split_cells(cells.n_cells, train_size=train_size, root=root)
-        self._reset()
-        context = Context.fit(cells.take(train), self.network, self.config, root=root)
-        net = build_net(self.config, context, self.network, self.genes, root=root, start=self.start)
-        collator = context.collator(cells, self.network, self.config.tokens)
-        data = CellDataModule(collator, train, validation, batch_size=batch_size, root=root)
-        epochs = config.epochs(train.size)
-        n_steps = epochs * -(-train.size // batch_size)
-        plan = TrainingPlan(net, build_loss(self.config, net), config, n_steps=n_steps, root=root)
         where = Run(
             accelerator=accelerator,
             devices=devices,
-            checkpoint_dir=_checkpoint_folder(checkpoint_dir or resume_from, root),
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
             resume_from=None if resume_from is None else Path(resume_from),
         )
-        self.history_ = run(plan, data, max_epochs=epochs, where=where)
-        self.module, self.context, self.train_config = net.cpu().eval(), context, config
-        self.train_indices_, self.validation_indices_ = train, validation
+        root = as_root(rng) if where.resume_from is None else root_of(where.resume_from)
+        cells = self._cells(None)
+        split = split_cells(cells.n_cells, train_size=train_size, root=root)
+        context, net = begin(self, cells, split[0], root=root)
+        self._reset()
+        collator = context.collator(cells, self.network, self.config.tokens)
+        plan = TrainingPlan(net, ModelLoss(self.config, net), config, root=root)
+        self.history_ = train_network(plan, collator, split, where=where, model=recipe(self))
+        self.module, self.context, self.train_config = net.cpu().eval(), context, plan.config
+        self.train_indices_, self.validation_indices_ = split
         self.is_trained_ = True
-
-    def get_latent_representation(
-        self, adata: AnnData | None = None, *, indices: np.ndarray | None = None, batch_size: int = 64
-    ) -> np.ndarray:
-        """Fused embedding of cells (float32, cells x dim), with no gene masked.
-
-        Parameters
-        ----------
-        adata
-            Cells; None takes the data of the model. Genes are matched by name; cells without a known group get that of
-            their nearest training cells.
-        indices
-            Rows to embed; None takes all.
-        batch_size
-            Cells per step.
-        """
-        collator, rows = self._collator(adata, indices)
-        return inference.embed_cells(self._net(), collator, rows, batch_size=batch_size)
-
-    def get_gene_embeddings(self, adata: AnnData | None = None, *, batch_size: int = 64) -> pd.DataFrame:
-        """Mean fused embedding of each gene over the cells that express it (genes x dim; zeros without such cells)."""
-        collator, rows = self._collator(adata, None)
-        values = inference.embed_genes(self._net(), collator, rows, batch_size=batch_size)
-        return pd.DataFrame(values, index=self.genes, columns=[str(i) for i in range(values.shape[1])])
-
-    def get_attention(
-        self, adata: AnnData | None = None, *, top: int = 1000, batch_size: int = 64, rng: RngLike = 0
-    ) -> AttentionSummary:
-        """Attention that expressed genes pay to the nodes of the network, per group.
-
-        Parameters
-        ----------
-        adata
-            Cells; None takes the data of the model.
-        top
-            Strongest regulator-target pairs kept per group.
-        batch_size
-            Cells per step.
-        rng
-            Seed of the permutations.
-
-        Returns
-        -------
-        `received` (genes x groups), `edges` (top pairs per group) and `enrichment` (TFs against other genes, with
-        degree-matched and expression-matched nulls).
-        """
-        net, context = self._net(), self._trained()
-        collator, rows = self._collator(adata, None)
-        return summarise(
-            net,
-            collator,
-            rows,
-            network=self.network,
-            genes=self.genes,
-            group_rates=context.group_rates,
-            top=top,
-            batch_size=batch_size,
-            root=as_root(rng),
-        )
-
-    def evaluate_masked(
-        self,
-        adata: AnnData | None = None,
-        *,
-        indices: np.ndarray | None = None,
-        batch_size: int = 64,
-        rng: RngLike = 0,
-    ) -> pd.DataFrame:
-        """Poisson deviance of masked counts, zeros included, beside baselines that know no network.
-
-        Parameters
-        ----------
-        adata
-            Held-out cells scored with the model's network (`grs.tl.cell_grn`). None takes the validation cells of the
-            model's own data, whose network may have been made from all cells: not a held-out error of the network.
-        indices
-            Rows to evaluate.
-        batch_size
-            Cells per step.
-        rng
-            Seed of the masks.
-
-        Returns
-        -------
-        Predictors as rows (`model`; `gene rate`: rate of the gene x visible size factor; `type rate`: rate of the gene
-        in the cell's group x visible size factor), with `deviance` and `n_counts`.
-        """
-        if adata is None and indices is None and self.is_trained_:
-            indices = self.validation_indices_
-        collator, rows = self._collator(adata, indices)
-        context = self._trained()
-        return inference.evaluate(
-            self._net(),
-            collator,
-            rows,
-            context.group_rates,
-            config=self.config,
-            batch_size=batch_size,
-            root=as_root(rng),
-        )
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the trained model, its network and all it needs to a folder (safetensors, JSON, HDF5; no pickle).
@@ -333,10 +230,16 @@ class GRNFormer(BaseModelClass):
         folder = Path(dir_path)
         meta, arrays = io.read_meta(folder), io.read_arrays(folder)
         model = cls.__new__(cls)
-        BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
+        genes = pd.Index(meta["genes"], dtype=object)
+        if adata is None:
+            BaseModelClass.__init__(model, registry=io.registry_from_json(meta["registry"]))
+        else:
+            _need_same_genes(adata, genes)
+            cls.setup_anndata(adata, **meta["setup"])
+            BaseModelClass.__init__(model, adata)
         model.config, model.start = ModelConfig.from_dict(meta["config"]), None
         model.layer, model.grn_key = meta["setup"]["layer"], meta["setup"]["grn_key"]
-        model.network, model.genes = io.read_network_file(folder), pd.Index(meta["genes"], dtype=object)
+        model.network, model.genes = io.read_network_file(folder), genes
         model._reset()  # noqa: SLF001  (our own class)
         model.train_config = TrainConfig.from_dict(meta["train_config"])
         model.context = Context.from_arrays(arrays, meta["context"])
@@ -345,9 +248,44 @@ class GRNFormer(BaseModelClass):
         model.history_ = io.read_history(folder)
         model.train_indices_, model.validation_indices_ = arrays["split.train"], arrays["split.validation"]
         model.is_trained_ = True
-        if adata is not None:
-            _need_same_genes(adata, model.genes)
-            model.adata = adata
+        return model
+
+    @classmethod
+    def load_query_data(cls, adata: AnnData, reference_model: Self | str | Path, *, freeze: Freeze = "none") -> Self:
+        """Carry a trained model over to new cells, to read them as it is or to train it further on them.
+
+        Genes, network, settings and weights are those of the trained model. So is what it keeps of its training cells: the
+        rates, by which the size of a cell is judged and the predictions are offset, and the cells among which neighbours
+        are found. `train` goes on from there (a smaller `lr` than from scratch is enough, such as 1e-3); the weights of
+        the best epoch are kept.
+
+        Parameters
+        ----------
+        adata
+            New cells with raw counts where the trained model had them. Genes are matched by name; the loss is logged, more
+            than half is an error, and missing genes are neither visible nor predicted. Cells without a group of the
+            network take that of their nearest training cells, and without accessibility their bits; for `balance` they are
+            one group, unless `grs.pp.map_reference` has told them apart.
+        reference_model
+            The trained model, or the folder it was saved to.
+        freeze
+            `"backbone"` trains the reading of the network and the heads only.
+
+        Examples
+        --------
+        >>> import grnformer_sc as grs
+        >>> mdata = grs.datasets.simulate_multiome(160, n_genes=80, n_tfs=10, n_types=2, rng=0)
+        >>> old, new = mdata[:120].copy(), mdata["rna"][120:].copy()
+        >>> grs.tl.build_grn(old, groupby="cell_type")
+        >>> trained = grs.tl.fit(old["rna"], max_epochs=1)
+        >>> model = grs.model.GRNFormer.load_query_data(new, trained)
+        >>> model.train(1, lr=1e-3)
+        >>> model.get_latent_representation().shape[0]
+        40
+        """
+        trained = reference_model if isinstance(reference_model, GRNFormer) else cls.load(reference_model)
+        model = cls.__new__(cls)
+        carry_over(model, trained, adata, freeze)
         return model
 
     def __repr__(self) -> str:
@@ -362,42 +300,6 @@ class GRNFormer(BaseModelClass):
             f"    {state}",
         ]
         return "\n".join(lines)
-
-    def trained_state(self) -> tuple[Context, TrainConfig]:
-        """What was computed from the training cells, and the settings of the training."""
-        if self.context is None or self.train_config is None:
-            raise fail(RuntimeError, "the model must be trained.", "an untrained model.", "call model.train() first.")
-        return self.context, self.train_config
-
-    def _trained(self) -> Context:
-        return self.trained_state()[0]
-
-    def _net(self) -> GRNFormerNet:
-        self._trained()
-        return cast("GRNFormerNet", self.module)
-
-    def _cells(self, adata: AnnData | None) -> CellData:
-        adata = self.adata if adata is None else adata
-        if adata is None:
-            raise fail(
-                ValueError,
-                "the model holds no data.",
-                "a model loaded without AnnData.",
-                "pass adata=, or load(dir, adata).",
-            )
-        return read_cells(adata, self.network, layer=self.layer, keys=GrnKeys(self.grn_key), genes=self.genes)
-
-    def _collator(self, adata: AnnData | None, indices: np.ndarray | None) -> tuple[Collator, np.ndarray]:
-        context, cells = self._trained(), self._cells(adata)
-        rows = np.arange(cells.n_cells) if indices is None else np.asarray(indices)
-        return context.collator(cells, self.network, self.config.tokens), rows
-
-
-def _checkpoint_folder(path: str | Path | None, root: int) -> Path | None:
-    if path is None:
-        return None
-    folder = Path(path)
-    return write_root(folder.parent if folder.is_file() else folder, root)
 
 
 def _need_same_genes(adata: AnnData, genes: pd.Index) -> None:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from .convolutions import CONVOLUTIONS, Nodes
 from .gated import GatedEdges
+from .layer import Layer
 from .residual import normed_residual
 
 Scale = Literal["cell", "type"]
 
 
-class StructureLayer(nn.Module):
+class StructureLayer(Layer):
     r"""One layer, :math:`h_i' = h_i + \mathrm{ReLU}(\mathrm{LN}(\mathrm{conv}(h)_i))`."""
 
     def __init__(self, dim: int, *, conv: str = "sage", dropout: float = 0.1) -> None:

@@ -38,7 +38,7 @@ def fit(
     loss: Literal["poisson", "nb", "mse"] = "poisson",
     checkpoint: Any = None,
     max_epochs: int | None = None,
-    batch_size: int = 64,
+    batch_size: int | Literal["auto"] = 64,
     accelerator: str = "auto",
     devices: Any = "auto",
     rng: RngLike = 0,
@@ -47,6 +47,7 @@ def fit(
     model_settings: dict[str, Any] | None = None,
     train_settings: dict[str, Any] | None = None,
     checkpoint_dir: str | Path | None = None,
+    resume_from: str | Path | None = None,
 ) -> GRNFormer:
     """Train a GRNFormer on cells with a network, and write embeddings and attention.
 
@@ -85,7 +86,7 @@ def fit(
     max_epochs
         Passes over the training cells; None chooses by the number of cells.
     batch_size
-        Cells per step.
+        Cells that pass the network at once; `"auto"` takes as many as memory holds.
     accelerator, devices
         Passed to Lightning.
     rng
@@ -97,7 +98,9 @@ def fit(
     model_settings, train_settings
         Further fields of `grs.model.ModelConfig` and `grs.model.TrainConfig`.
     checkpoint_dir
-        Folder for checkpoints to resume from; None writes no file.
+        Folder for the best and the last checkpoint; None writes no file.
+    resume_from
+        `checkpoint_dir` of a run that was cut off: it goes on, by the same settings and data, to the same weights.
 
     Returns
     -------
@@ -119,7 +122,11 @@ def fit(
         Without a network, or without the bits that the gate needs.
     ValueError
         When the counts are no raw counts, no link of the network is among the genes, the checkpoint does not fit the
-        backbone, or its vocabulary holds less than half of the genes.
+        backbone, its vocabulary holds less than half of the genes, or a resumed run has other settings or data.
+    FloatingPointError
+        The loss or its gradient is not finite; the batch is named.
+    MemoryError
+        A training step does not fit into memory.
 
     Examples
     --------
@@ -154,9 +161,9 @@ def fit(
         model = GRNFormer(cells, config, checkpoint=checkpoint)
         model.train(
             max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
-            checkpoint_dir=checkpoint_dir, **(train_settings or {}),
+            checkpoint_dir=checkpoint_dir, resume_from=resume_from, **(train_settings or {}),
         )  # fmt: skip
-        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key), batch_size=batch_size)
+        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key))
         results.write(cells)
         facts.append(f"{cells.n_obs} cells, {cells.n_vars} genes, {len(model.history)} epochs")
     return model
@@ -175,10 +182,10 @@ def _check(cells: AnnData, config: ModelConfig, layer: str | None, grn_key: str)
         choose_gate(config.gate, data)
 
 
-def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, *, batch_size: int) -> Results:
+def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys) -> Results:
     """Read the trained model out."""
     context, train_config = model.trained_state()
-    out = Results()
+    batch_size, out = int(train_config.batch_size), Results()
     out.obsm[keys.embedding] = model.get_latent_representation(batch_size=batch_size)
     out.varm[keys.genes] = model.get_gene_embeddings(batch_size=batch_size).to_numpy()
     out.uns[keys.uns] = {

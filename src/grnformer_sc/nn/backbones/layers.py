@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..._core.checks import fail
+from ..layer import Layer
 from .base import BackboneConfig, Encoded
 
 
@@ -43,7 +44,7 @@ class SelfAttention(nn.Module):
         return score.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
 
-class FeedForward(nn.Module):
+class FeedForward(Layer):
     """Second half of `PostNormLayer`, which may stay where an adapter takes the place of its attention."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..layer import Layer
 from .layers import split_heads
 
 EPS = 1e-4  # keeps every feature positive
@@ -58,7 +59,7 @@ class FavorAttention(nn.Module):
         return self.to_out(out.to(v.dtype).transpose(1, 2).reshape(*h.shape[:2], -1))
 
 
-class PerformerLayer(nn.Module):
+class PerformerLayer(Layer):
     """Attention and feed-forward part, each with a norm before and a residual around it."""
 
     def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ..._core.checks import fail
 from ..batch import CellBatch
+from ..layer import Layer
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, register_backbone
 from .layers import feed_forward_of, post_norm_layers, split_heads
@@ -106,7 +107,7 @@ class PathwayCodes(nn.Module):
         return h + code, loss
 
 
-class GeneReader(nn.Module):
+class GeneReader(Layer):
     """Read genes out of the cell token and the patches by cross-attention, the gene as the query."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

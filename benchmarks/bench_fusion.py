@@ -1,0 +1,162 @@
+"""A training step with the network beside the same step without, at scGPT's size: 12 layers, width 512, 1,200 tokens.
+
+Both take turns in one process on the same two cells, with a network of 200 TFs and 30,000 links, 30 % of them on. The cost
+of the fusion is set against that of the twelve layers; on a GPU the step is taken in bfloat16 with 16 cells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench_message_passing import ACTIVE, EDGES, GENES, TFS
+from race import _status, run
+
+LAYERS, DIM, HEADS, TOKENS, QUERIES = 12, 512, 8, 1200, 200
+BAR = 0.25
+LAPS, WARM_UP = 5, 2
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cells() -> Any:
+    """Tokens, masked genes and bits of a batch of cells."""
+    from grnformer_sc.nn.batch import CellBatch
+
+    n = 16 if torch.cuda.is_available() else 2
+    rng = np.random.default_rng(0)
+    genes = np.stack([rng.permutation(GENES)[:TOKENS] for _ in range(n)])
+    masked = np.arange(TOKENS) >= TOKENS - QUERIES
+    values = np.where(masked, 0, rng.poisson(1.5, genes.shape) + 1).astype(np.float32)
+    visible = np.zeros((n, GENES), dtype=bool)
+    np.put_along_axis(visible, genes[:, ~masked], values=True, axis=1)
+    t = torch.from_numpy
+    return CellBatch(
+        genes=t(genes), values=t(values), masked=t(np.tile(masked, (n, 1))),
+        padding=torch.zeros(n, TOKENS, dtype=torch.bool),
+        counts=t(rng.poisson(0.8, genes.shape).astype(np.float32)), log_size=torch.zeros(n),
+        group=torch.zeros(n, dtype=torch.long), bits=t(rng.random((n, 2 * TFS)) < ACTIVE), visible=t(visible),
+        shown=torch.ones(n, GENES, dtype=torch.bool), edges=t(np.tile(np.arange(1, 51, dtype=np.float32), (n, 1))),
+        depth=torch.full((n, 2), 3.5),
+    ).to(device())  # fmt: skip
+
+
+def network() -> Any:
+    """An activating and a repressing eRegulon per TF, and 50 co-expressed genes for each."""
+    from grnformer_sc.nn.graph import StructureGraph
+
+    g = torch.Generator().manual_seed(0)
+    pairs = torch.unique(torch.randint(0, 2 * TFS * GENES, (EDGES,), generator=g))
+    rows = torch.arange(2 * TFS)
+    partner_tf = torch.arange(TFS).repeat_interleave(50)
+    return StructureGraph(
+        GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
+        indptr=torch.searchsorted(pairs // GENES, torch.arange(2 * TFS + 1)), targets=pairs % GENES,
+        partner_indptr=torch.tensor([0, partner_tf.numel()]), partner_tf=partner_tf,
+        partner_gene=torch.randint(0, GENES, partner_tf.shape, generator=g),
+        partner_r=torch.rand(partner_tf.shape, generator=g),
+    )  # fmt: skip
+
+
+def steps() -> dict[str, Callable[[], None]]:
+    from grnformer_sc.nn.adapter import GraphAdapter
+    from grnformer_sc.nn.backbones import get_backbone
+    from grnformer_sc.nn.fusion import GRNFormerNet, Structure
+    from grnformer_sc.nn.heads import CountHead
+    from grnformer_sc.nn.losses import masked_loss
+    from grnformer_sc.nn.perturb import PerturbEdges
+    from grnformer_sc.nn.structure import StructureEncoder
+
+    torch.manual_seed(0)
+    batch, scgpt = cells(), get_backbone("scgpt")
+
+    def net(*, layers: int, fused: bool) -> GRNFormerNet:
+        config = scgpt.Config(n_genes=GENES, dim=DIM, layers=layers, heads=HEADS, keep_last=not fused, value_head=False)
+        structure = None
+        if fused:
+            structure = Structure(
+                graph=network(), encoder=StructureEncoder(DIM, DIM, layers=1), adapter=GraphAdapter(DIM, HEADS, beta=1.0),
+                perturb=PerturbEdges(),
+            )  # fmt: skip
+        head = CountHead(DIM, torch.zeros(GENES))
+        return GRNFormerNet(scgpt(config), head, structure).to(device()).train()
+
+    def step(net: GRNFormerNet) -> Callable[[], None]:
+        rng = torch.Generator(device()).manual_seed(0)
+
+        def call() -> None:
+            net.zero_grad(set_to_none=True)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+                loss = masked_loss(net(batch, generator=rng, perturb=True).prediction, batch, loss="poisson")
+            loss.backward()
+            if device().type == "cuda":
+                torch.cuda.synchronize()
+
+        return call
+
+    return {
+        "without a network": step(net(layers=LAYERS, fused=False)),
+        "half the layers": step(net(layers=LAYERS // 2, fused=False)),
+        "grnformer_sc": step(net(layers=LAYERS, fused=True)),
+    }
+
+
+def race() -> Callable[[], dict[str, tuple[float, float]]]:
+    """Let the steps take turns; the call returns median CPU and wall seconds of each."""
+    calls = steps()
+
+    def call() -> dict[str, tuple[float, float]]:
+        laps: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+        for lap in range(LAPS + WARM_UP):
+            for name, step in calls.items():
+                start, start_cpu = time.perf_counter(), time.process_time()
+                step()
+                if lap >= WARM_UP:
+                    laps[name].append((time.process_time() - start_cpu, time.perf_counter() - start))
+        return {name: tuple(np.median(values, axis=0).tolist()) for name, values in laps.items()}
+
+    return call
+
+
+def peak(name: str) -> Callable[[], float]:
+    """The call returns how far one step rises above what was held before, in MB."""
+    step = steps()[name]
+    step()
+
+    def call() -> float:
+        if device().type == "cuda":
+            held = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            step()
+            return (torch.cuda.max_memory_allocated() - held) / 2**20
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        step()
+        return _status("VmHWM") - before
+
+    return call
+
+
+def bench_fusion(record: Callable[..., None]) -> None:
+    took: dict[str, tuple[float, float]] = run(race, repeats=1).result
+    bare, fused = took["without a network"], took["grnformer_sc"]
+    extra = {name: run(peak, name, repeats=1).result for name in ("without a network", "grnformer_sc")}
+    what = f"training step, {LAYERS} layers, width {DIM}, {TOKENS} tokens, {device().type}"
+    shares = []
+    for place in (0, 1):
+        layers = 2 * (bare[place] - took["half the layers"][place])
+        shares.append((fused[place] - bare[place]) / layers)
+    memory = extra["grnformer_sc"] / extra["without a network"] - 1
+    record(what, "without a network", cpu_s=bare[0], wall_s=bare[1], peak_mb=extra["without a network"])
+    record(
+        what, "grnformer_sc", cpu_s=fused[0], wall_s=fused[1], peak_mb=extra["grnformer_sc"], extra_time=shares[0],
+        extra_wall=shares[1], extra_memory=memory,
+    )  # fmt: skip
+    assert shares[0] <= BAR
+    assert memory <= BAR
