@@ -153,6 +153,18 @@ def test_metacells_come_back(form: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.X.toarray(), after.X.toarray())
 
 
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_profiles_of_perturbations_come_back(form: str, tmp_path: Path) -> None:
+    rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
+    rna.obs["drug"] = ["a/b", "control"] * 60
+    made = grs.pp.perturbation_profiles(rna, "drug", context_key="cell_type")
+    after = through({"rna": made, "atac": made}, form, tmp_path)[0]
+    for slot in ("obs", "layers", "uns"):
+        assert {name: plain(getattr(made, slot)[name]) for name in getattr(made, slot)} == {
+            name: plain(getattr(after, slot)[name]) for name in getattr(after, slot)
+        }
+
+
 @pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
 def test_pairs_of_unpaired_cells_come_back(form: str, tmp_path: Path) -> None:
     mdata = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)

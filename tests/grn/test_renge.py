@@ -230,12 +230,12 @@ class TestQValues:
         np.testing.assert_array_equal(once, twice)
 
     def test_without_effects_nothing_is_called(self) -> None:
-        counts, design, _ = planted(strength=0.0, n_genes=20)
+        counts, design, _ = planted(strength=0.0)
         x = counts.to_memory().toarray()
         lost = design.knockout < design.knocked.size
         x[np.flatnonzero(lost), design.knocked[design.knockout[lost]]] += 2  # not even the knocked-out gene moves
         counts = Rows(counts.source.__class__(x))
-        model, error = self.errors(counts, design, doses_of(counts, as_it_is, design).dose, 30)
+        model, error = self.errors(counts, design, doses_of(counts, as_it_is, design).dose, 15)
         assert (q_values(model.effect, error) < 0.01).sum() <= 2
 
 
