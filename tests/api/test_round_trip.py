@@ -132,30 +132,6 @@ def test_every_public_function_that_can_write_is_run_here(fitted: Any) -> None:
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
 def test_profiles_of_perturbations_come_back(form: str, tmp_path: Path) -> None:
     rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
-    rna.obs["guide"] = np.where(np.arange(rna.n_obs) % 3 == 0, "control", "NKX2/5")
-    made = grs.pp.perturbation_profiles(rna, "guide", context_key="cell_type")
-    after = through({"rna": made, "atac": made}, form, tmp_path)[0]
-    np.testing.assert_array_equal(after.X, made.X)
-    np.testing.assert_array_equal(after.layers["se"], made.layers["se"])
-    assert list(after.obs_names) == list(made.obs_names)
-    assert plain(after.uns["perturbation_profiles"]) == plain(made.uns["perturbation_profiles"])
-
-
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_metacells_come_back(form: str, tmp_path: Path) -> None:
-    rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
-    made = grs.pp.metacells(rna, "cell_type", n_metacells=12)
-    after = through({"rna": made, "atac": made}, form, tmp_path)[0]
-    for slot in ("obs", "uns"):
-        assert {name: plain(getattr(made, slot)[name]) for name in getattr(made, slot)} == {
-            name: plain(getattr(after, slot)[name]) for name in getattr(after, slot)
-        }
-    np.testing.assert_array_equal(made.X.toarray(), after.X.toarray())
-
-
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_profiles_of_perturbations_come_back(form: str, tmp_path: Path) -> None:
-    rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
     rna.obs["drug"] = ["a/b", "control"] * 60
     made = grs.pp.perturbation_profiles(rna, "drug", context_key="cell_type")
     after = through({"rna": made, "atac": made}, form, tmp_path)[0]
