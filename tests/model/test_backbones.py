@@ -137,7 +137,7 @@ def test_backbones_train_in_mixed_precision(backbone):
     adata = toy_rna()
     GRNFormer.setup_anndata(adata)
     model = GRNFormer(adata, ModelConfig(backbone=backbone, use_grn=False, **SMALL))
-    model.train(max_epochs=1, batch_size=64, precision="bf16-mixed", accelerator="cpu", devices=1)
+    model.train(max_epochs=1, batch_size=64, precision="bf16", accelerator="cpu", devices=1)
     assert np.isfinite(model.evaluate_masked()["deviance"]).all()
 
 
