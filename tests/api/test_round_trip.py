@@ -130,6 +130,18 @@ def test_every_public_function_that_can_write_is_run_here(fitted: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_metacells_come_back(form: str, tmp_path: Path) -> None:
+    rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
+    made = grs.pp.metacells(rna, "cell_type", n_metacells=12)
+    after = through({"rna": made, "atac": made}, form, tmp_path)[0]
+    for slot in ("obs", "uns"):
+        assert {name: plain(getattr(made, slot)[name]) for name in getattr(made, slot)} == {
+            name: plain(getattr(after, slot)[name]) for name in getattr(after, slot)
+        }
+    np.testing.assert_array_equal(made.X.toarray(), after.X.toarray())
+
+
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
 def test_profiles_of_perturbations_come_back(form: str, tmp_path: Path) -> None:
     rna = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
     rna.obs["drug"] = ["a/b", "control"] * 60
