@@ -1,3 +1,4 @@
+from . import bench as bench
 from . import data as data
 from . import datasets as datasets
 from . import get as get
