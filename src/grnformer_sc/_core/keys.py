@@ -148,6 +148,30 @@ class PerturbationKeys:
         return self.base
 
 
+@dataclass(frozen=True, slots=True)
+class SensitivityKeys:
+    """Slots of the sensitivity of cells to one drug."""
+
+    base: str
+
+    @classmethod
+    def for_drug(cls, drug: str, key_added: str | None = None) -> SensitivityKeys:
+        """Name the slots after the drug unless they are named; formats take a "/" for a path."""
+        return cls(f"sens_{drug}".replace("/", "_") if key_added is None else key_added)
+
+    @property
+    def obs(self) -> str:
+        return self.base
+
+    @property
+    def sd(self) -> str:
+        return f"{self.base}_sd"
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
 DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group
