@@ -22,8 +22,8 @@ LAMBDAS = (0.0, 0.1, 0.3, 1.0)  # weights of the reversed gradient that left-out
 ONE_ERROR = 0.6827  # level of an interval of one standard error
 MOST_CELLS = 5_000  # that the discriminator is shown
 LEAST_SLOPE = 1e-3  # a calibration never turns the order round
-TOLD_APART = 500  # lines and cells that the domain is judged on
-TREES = 100
+TOLD_APART = 300  # lines and cells that the domain is judged on
+TREES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

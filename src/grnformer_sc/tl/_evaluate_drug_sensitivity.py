@@ -38,7 +38,7 @@ FIGURES = [
 
 
 @dataclass(frozen=True, slots=True)
-class _Score:
+class Score:
     """Scores of all cells; an oracle turns the sign so that the labels fit."""
 
     name: str
@@ -145,13 +145,13 @@ def evaluate_drug_sensitivity(
     rows = []
     with step(logger, "evaluate_drug_sensitivity") as facts:
         cells = open_rows(adata, layer, what="expression of the cells", counts=False)
-        common = list(_common(adata, cells, root))
+        common = list(common_scores(adata, cells, root))
         for drug in named:
             y = known[drug].to_numpy()
             _check_classes(drug, y)
             if batches is not None:
                 batch_confounding(y, batches)
-            own = _Score(columns[drug], "ours", obs[columns[drug]].to_numpy(dtype=np.float64))
+            own = Score(columns[drug], "ours", obs[columns[drug]].to_numpy(dtype=np.float64))
             targets = _target(adata, cells, drug, target_genes)
             for score in (own, *common, *targets):
                 figures = _figures(y, score, folds, batches, n_draws, root)
@@ -177,22 +177,22 @@ def _check_classes(drug: str, y: np.ndarray) -> None:
         )  # fmt: skip
 
 
-def _common(adata: AnnData, cells: Rows, root: int) -> Iterator[_Score]:
+def common_scores(adata: AnnData, cells: Rows, root: int) -> Iterator[Score]:
     """Scores that no drug has a part in."""
     total, n_genes = np.empty(adata.n_obs), np.empty(adata.n_obs)
     for first, block in cells.blocks():
         rows = slice(first, first + block.shape[0])
         total[rows], n_genes[rows] = np.asarray(block.sum(axis=1)).ravel(), np.diff(block.indptr)
-    yield _Score("class prior", "baseline", np.zeros(adata.n_obs))
-    yield _Score("library size", "baseline", total)
-    yield _Score("number of genes", "baseline", n_genes)
+    yield Score("class prior", "baseline", np.zeros(adata.n_obs))
+    yield Score("library size", "baseline", total)
+    yield Score("number of genes", "baseline", n_genes)
     component = pca_scores(cells, n_comps=1, seed=seed_for(root, "pc") % 2**32)[0][:, 0]
-    yield _Score("first component", "baseline", component.astype(np.float64), oracle=True)
+    yield Score("first component", "baseline", component.astype(np.float64), oracle=True)
 
 
 def _target(
     adata: AnnData, cells: Rows, drug: str, genes: Mapping[str, str | Sequence[str]] | None
-) -> Iterator[_Score]:
+) -> Iterator[Score]:
     """Mean log expression of the genes that the drug targets."""
     if genes is None or drug not in genes:
         return
@@ -208,11 +208,11 @@ def _target(
     parts = [
         np.asarray(sp.csr_matrix(log_normalise(block))[:, place].mean(axis=1)).ravel() for _, block in cells.blocks()
     ]
-    yield _Score(f"expression of {', '.join(names)}", "baseline", np.concatenate(parts).astype(np.float64))
+    yield Score(f"expression of {', '.join(names)}", "baseline", np.concatenate(parts).astype(np.float64))
 
 
 def _figures(
-    y: np.ndarray, score: _Score, folds: pd.Series | None, batches: pd.Series | None, n_draws: int, root: int
+    y: np.ndarray, score: Score, folds: pd.Series | None, batches: pd.Series | None, n_draws: int, root: int
 ) -> dict[str, float]:
     values = score.values
     if score.oracle and roc_auc(y, values) < 0.5:
