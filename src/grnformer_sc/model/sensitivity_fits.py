@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 Method = Literal["adversarial", "logistic", "rank_ridge"]
 
-METHODS = ("adversarial", "logistic", "rank_ridge")
+METHODS: tuple[Method, ...] = ("adversarial", "logistic", "rank_ridge")
 # One set of settings for all drugs, chosen on left-out lines of simulations (docs/explain/drug_sensitivity.md)
 RIDGE = 1.0  # penalty, in units of the mean squared length of a line
 INVERSE_PENALTY = 10.0  # of the logistic regression, on lines of mean squared length 1
 HIDDEN, NARROW, DROPOUT = 64, 32, 0.5
-EPOCHS, BATCH, LR, DECAY = 40, 64, 1e-3, 1e-2
+EPOCHS, BATCH, LR, DECAY = 40, 64, 3e-3, 1e-2
 
 
 class Fitted(Protocol):

@@ -190,9 +190,7 @@ def common_scores(adata: AnnData, cells: Rows, root: int) -> Iterator[Score]:
     yield Score("first component", "baseline", component.astype(np.float64), oracle=True)
 
 
-def _target(
-    adata: AnnData, cells: Rows, drug: str, genes: Mapping[str, str | Sequence[str]] | None
-) -> Iterator[Score]:
+def _target(adata: AnnData, cells: Rows, drug: str, genes: Mapping[str, str | Sequence[str]] | None) -> Iterator[Score]:
     """Mean log expression of the genes that the drug targets."""
     if genes is None or drug not in genes:
         return
