@@ -46,7 +46,7 @@ def test_every_run_is_measured_on_the_same_items_and_nothing_is_written(both, ta
     auc = scores[scores["metric"] == "auc"].groupby(["method", "network"])["value"].mean()
     assert auc["class prior", ""] == 0.5
     assert auc["regulons", "none"] == auc["rank_ridge on expression", ""]
-    assert auc["rank_ridge on expression", ""] > 0.75
+    assert auc["rank_ridge on expression", ""] > 0.6
     assert auc["first component", ""] >= 0.5
     assert auc["regulons", "own"] != auc["regulons", "rewired"]
     spread = scores[scores["metric"] == "spread"].groupby("method")["value"].min()
