@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "results",
     "ablations",
+    "catalogue",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "README.md"]
 templates_path = ["_templates"]
