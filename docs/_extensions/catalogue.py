@@ -88,7 +88,8 @@ class Methods(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """One block of HTML."""
-        self.env.note_dependency(str(SOURCE))
+        for path in (str(SOURCE), __file__):
+            self.env.note_dependency(path)
         return [nodes.raw("", render(grs.get.methods()), format="html")]
 
 

@@ -33,8 +33,8 @@ def methods(*, task: str | None = None, provided: str | None = None) -> pd.DataF
 
     Returns
     -------
-    Table with a row per method, newest first. All columns but `year` hold text; several values are separated by "; ", and
-    what there is not is "".
+    Table with a row per method, newest first. All columns but `year` hold text; several values are separated by `"; "`, and
+    what there is not is `""`.
 
     - `name`, `year`, `task`, `model_class`, `inputs`, `description`
     - `published`, `kind` (journal, conference or preprint), `doi`, `preprint` (DOI of an earlier version)
@@ -51,8 +51,8 @@ def methods(*, task: str | None = None, provided: str | None = None) -> pd.DataF
     Examples
     --------
     >>> import grnformer_sc as grs
-    >>> grs.get.methods(task="gene programmes")[["name", "year", "method"]].to_numpy().tolist()
-    [['scGPT', 2024, ''], ['SCENIC+', 2023, 'eregulon']]
+    >>> grs.get.methods(task="gene programmes")["name"].tolist()
+    ['scGPT', 'SCENIC+']
     """
     catalogue = _catalogue()
     if task is not None:
