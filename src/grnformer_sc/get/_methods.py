@@ -9,6 +9,11 @@ from .._core.keys import DEFAULT_METHOD
 RNA = "RNA counts"
 ROWS = (
     (DEFAULT_METHOD, f"{RNA}; ATAC counts and motif hits where there are any", "SCENIC+-style eRegulons, native"),
+    (
+        "celloracle",
+        f"{RNA}; a prior, or ATAC counts and motif hits",
+        "bagged ridge on a base network (Kamimoto et al. 2023)",
+    ),
     ("correlation", RNA, "|Pearson correlation| of TF and gene"),
     ("genie3", RNA, "variance explained in a random forest (Huynh-Thu et al. 2010); a second or more per gene"),
     ("grnboost2", RNA, "importance in gradient boosting with early stop (Moerman et al. 2019)"),
@@ -34,6 +39,7 @@ def methods() -> pd.DataFrame:
     --------
     >>> import grnformer_sc as grs
     >>> grs.get.methods()["method"].tolist()
-    ['eregulon', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'pcnet', 'renge', 'ridge']
+    ['eregulon', 'celloracle', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'pcnet', 'renge',
+     'ridge']
     """
     return pd.DataFrame(ROWS, columns=["method", "needs", "what"])
