@@ -78,12 +78,14 @@ def perturbation_flow(
     if scored:
         score = adata.obs[slots.score].to_numpy(dtype=np.float64)
         limit = max(float(np.nanquantile(np.abs(score), 0.98)), 1e-9)
-        drawn = ax.scatter(*place.T, c=score, s=CELL, cmap=DIVERGING, vmin=-limit, vmax=limit, linewidths=0)
+        drawn = ax.scatter(
+            place[:, 0], place[:, 1], c=score, s=CELL, cmap=DIVERGING, vmin=-limit, vmax=limit, linewidths=0
+        )
         side_bar(ax, drawn, "Score")
     else:
-        ax.scatter(*place.T, color="0.85", s=CELL, linewidths=0)
+        ax.scatter(place[:, 0], place[:, 1], color="0.85", s=CELL, linewidths=0)
     at, arrow = grid_means(place, np.asarray(adata.obsm[slots.flow], dtype=np.float64), n_grid)
-    ax.quiver(*at.T, *arrow.T, angles="xy", color="0.15", width=0.004, zorder=3)
+    ax.quiver(at[:, 0], at[:, 1], arrow[:, 0], arrow[:, 1], angles="xy", color="0.15", width=0.004, zorder=3)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xticks([])
     ax.set_yticks([])
