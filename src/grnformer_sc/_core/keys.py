@@ -147,6 +147,14 @@ class PerturbationKeys:
     def layer(self) -> str:
         return self.base
 
+    @property
+    def flow(self) -> str:
+        return f"{self.base}_flow"
+
+    @property
+    def score(self) -> str:
+        return f"{self.base}_score"
+
 
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
