@@ -52,6 +52,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.pp.map_reference(mdata, mdata["rna"].copy(), key_added="again", cut=0.5, min_agreement=0.9)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
+    grs.tl.perturbation_flow(mdata["rna"], basis="grn_auc")
     rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
     rna.obs["lost"] = np.resize([*perturbed, "control"], rna.n_obs)
     told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}

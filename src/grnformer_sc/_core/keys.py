@@ -147,6 +147,14 @@ class PerturbationKeys:
     def layer(self) -> str:
         return self.base
 
+    @property
+    def flow(self) -> str:
+        return f"{self.base}_flow"
+
+    @property
+    def score(self) -> str:
+        return f"{self.base}_score"
+
 
 @dataclass(frozen=True, slots=True)
 class SensitivityKeys:

@@ -125,9 +125,9 @@ def drug_sensitivity(
         *with_controls(OURS, n_rewired=n_rewired, seed=rng),
     )
     data = fingerprint(
-        adata.X if layer is None else adata.layers[layer], reference.X, known, response, get.grn(adata, key=key)
+        [adata.X if layer is None else adata.layers[layer], reference.X, known, response, get.grn(adata, key=key)]
     )
-    return Table("drug_sensitivity", data, fingerprint(parts), HEADLINE, "part of the cells", runs, measure)
+    return Table("drug_sensitivity", data, fingerprint([parts]), HEADLINE, "part of the cells", runs, measure)
 
 
 def _parts(y: np.ndarray, drug: str, n_parts: int, rng: int) -> np.ndarray:
@@ -155,7 +155,7 @@ def _scored(
         return next(
             score.values for score in common_scores(adata, cells, as_root(run.seed)) if score.name == run.method
         )
-    data, lines = shallow(with_network(adata, run.network, run.seed, key)), reference
+    data, lines = shallow(with_network(adata, run.network, seed=run.seed, key=key)), reference
     data.obs, data.uns = pd.DataFrame(index=adata.obs_names), {k: v for k, v in data.uns.items() if k == key}
     drug = str(response.name)
     chosen, use_rep = method, "regulons" if run.method == OURS and run.network != "none" else None
