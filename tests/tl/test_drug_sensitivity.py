@@ -201,6 +201,18 @@ def test_controls_and_baselines_stand_beside_ours(planted):
     assert rows.loc["sens_drug1", "batch_auc"] < 0.6
 
 
+def test_results_under_other_names_are_judged_as_well(planted):
+    cells, lines = planted
+    out = grs.tl.drug_sensitivity(cells, lines, drug="drug1", n_seeds=1, copy=True)
+    grs.tl.drug_sensitivity(out, lines, drug="drug1", method="rank_ridge", n_seeds=1, key_added="sens_ranks")
+    table = grs.tl.evaluate_drug_sensitivity(
+        out, {"drug1": "drug1", "ranks": "drug1"}, reference=lines, n_permuted=2, n_draws=5
+    )
+    ours = table[table["kind"] == "ours"].set_index("score")["auc"]
+    assert ours["sens_ranks"] == auc(out, key="sens_ranks") != ours["sens_drug1"] == auc(out)
+    assert (table["kind"] == "control").sum() == 2
+
+
 def test_folds_are_scored_apart(planted):
     cells = grs.tl.drug_sensitivity(*planted, drug="drug1", n_seeds=1, copy=True)
     cells.obs["fold"] = np.arange(cells.n_obs) % 3

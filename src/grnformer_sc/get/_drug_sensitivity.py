@@ -42,9 +42,9 @@ def drug_sensitivity(
 
     Returns
     -------
-    Of cells, a row per cell: `sensitivity` and `sd` for one drug, a column per drug for all. Of models, a row per drug:
-    method, features, numbers of lines, `source_auc` with its interval, `domain_auc_input`, `domain_auc`, `brier` and
-    `brier_prior`.
+    Of cells, a row per cell: `sensitivity` and `sd` for one drug, a column per drug for all. Of models, a row per result:
+    `key`, method, features, numbers of lines, `source_auc` with its interval, `domain_auc_input`, `domain_auc`, `brier`
+    and `brier_prior`.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def drug_sensitivity(
     results = results_of(adata, drug, key)
     obs = table_of(adata.obs)
     if kind == "models":
-        rows = [_figures(adata.uns[base]) for base in results]
+        rows = [{"key": base} | _figures(adata.uns[base]) for base in results]
         return pd.DataFrame(rows, index=pd.Index(list(results.values()), name="drug"))
     if drug is None and key is None:
         return pd.DataFrame({name: obs[base] for base, name in results.items()}, index=adata.obs_names)

@@ -72,7 +72,8 @@ def evaluate_drug_sensitivity(
     adata
         Cells with predicted sensitivity (`grs.tl.drug_sensitivity`, or columns `sens_<drug>` of obs from elsewhere).
     labels
-        Column of obs with known labels of each drug: `{"drug": "column"}`; a single name is both.
+        Column of obs with known labels of each drug: `{"drug": "column"}`; a single name is both. `{"x": "column"}` judges
+        any column `sens_x`, such as of another `key_added`.
     reference
         The lines that were learnt from, for the control with permuted labels.
     fold_key
@@ -140,7 +141,10 @@ def evaluate_drug_sensitivity(
     for name in (fold_key, batch_key):
         if name is not None:
             need_key(obs, name, where="adata.obs", fix="name a column of obs.")
-    label_agreement(known)
+    first = {
+        column: drug for drug, column in reversed(named.items())
+    }  # one column for several results is no second set
+    label_agreement(known[list(first.values())])
     folds, batches = (None if name is None else obs[name] for name in (fold_key, batch_key))
     rows = []
     with step(logger, "evaluate_drug_sensitivity") as facts:
@@ -232,7 +236,7 @@ def _permuted(adata: AnnData, reference: AnnData, drug: str, y: np.ndarray, n: i
     need_key(adata.uns, keys.uns, where="adata.uns", fix="leave reference out: this prediction is not from here.")
     params = adata.uns[keys.uns]["params"]
     use_rep, layer = str(params["use_rep"]) or None, str(params["inputs"]["cells"])
-    labels = labelled_lines(reference, drug, int(params["n_splits"]))
+    labels = labelled_lines(reference, str(params["drug"]), int(params["n_splits"]))
     features, _ = features_of(
         adata, reference, use_rep=use_rep, ranks=params["method"] == "rank_ridge",
         layer=None if use_rep is not None or layer == "X" else layer, key=str(params["network"]) or "grn",

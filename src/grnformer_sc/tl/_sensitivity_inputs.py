@@ -105,7 +105,7 @@ def shared_genes(of_lines: pd.Index, of_cells: pd.Index) -> SharedGenes:
 def _nearest(of_lines: pd.Index, of_cells: pd.Index) -> str:
     """Pairs of names that are almost alike, of genes without a partner."""
     spelled, pairs = by_upper(of_cells), []
-    for name in of_lines.difference(of_cells)[:200].astype(str):
+    for name in of_lines.difference(of_cells)[:20].astype(str):
         hit = get_close_matches(name.upper(), list(spelled)[:5000], n=1, cutoff=0.8)
         pairs += [f"{name} ~ {spelled[hit[0]]}"] if hit else []
         if len(pairs) == 3:
