@@ -97,7 +97,7 @@ def shared_genes(of_lines: pd.Index, of_cells: pd.Index) -> SharedGenes:
         warn(
             LostGenesWarning, "Most genes should be shared by lines and cells.",
             f"{names.size} of {of_lines.size} of the lines and {of_cells.size} of the cells{_nearest(of_lines, of_cells)}.",
-            "bring both to the same names with grs.pp.harmonize_genes.",
+            "bring both to the same names with grs.pp.harmonize_genes; genes that one side lacks are lost.",
         )  # fmt: skip
     return SharedGenes(names, of_lines.get_indexer(names), of_cells.get_indexer(names))
 
