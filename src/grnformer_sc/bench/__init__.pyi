@@ -1,4 +1,7 @@
+from ._controls import with_network as with_network
 from ._drug_response import drug_response as drug_response
+from ._report import report as report
+from ._run import run as run
 from ._table import Run as Run
 from ._table import Table as Table
 from ._table import fingerprint as fingerprint

@@ -2,6 +2,7 @@ from ._activity import activity as activity
 from ._attention import attention as attention
 from ._comparison import comparison as comparison
 from ._drug_response import drug_response as drug_response
+from ._leaderboard import leaderboard as leaderboard
 from ._network import network as network
 from ._perturbation import perturbation as perturbation
 from ._rank_cell_types import rank_cell_types as rank_cell_types
