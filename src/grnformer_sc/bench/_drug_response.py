@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -65,8 +65,8 @@ def drug_response(
 
     Returns
     -------
-    Table for `grs.bench.run`. An item is a drug, its figures are `within_drug` (correlation over the lines of a fold, mean of
-    the folds; NaN where undefined), `spread` and `rmse`.
+    Table for `grs.bench.run`. An item is a drug, its figures are `within_drug` (correlation over the lines of a fold, mean
+    of the folds; NaN where undefined), `spread` and `rmse`.
 
     Raises
     ------
@@ -100,11 +100,18 @@ def drug_response(
     responses = responses_of(adata)
     drawn = generator(as_root(rng), "folds")
     folds = make_folds(adata, responses, split, groups=groups, n_splits=n_splits, rng=drawn)
-    options = {"split": split, "n_splits": n_splits, "groups": groups, "rng": rng, "final": False, "key_added": SLOT}
+    options: dict[str, Any] = {
+        "split": split,
+        "n_splits": n_splits,
+        "groups": groups,
+        "rng": rng,
+        "final": False,
+        "key_added": SLOT,
+    }
 
     def measure(run: Run) -> pd.DataFrame:
         data, chosen = _prepared(adata, run, reps, groups, key)
-        more = {"drug_rep": drug_rep} if chosen["method"] == OURS else {}
+        more: dict[str, Any] = {"drug_rep": drug_rep} if chosen["method"] == OURS else {}
         tl.drug_response(data, key=key, **options, **chosen, **more)
         return _measured(get.drug_response(data, key=SLOT))
 
@@ -119,7 +126,7 @@ def drug_response(
 
 def _prepared(
     adata: AnnData, run: Run, reps: list[str], groups: str | None, key: str
-) -> tuple[AnnData, dict[str, str | list[str]]]:
+) -> tuple[AnnData, dict[str, Any]]:
     """Data and arguments of one run; the user's object is not written to."""
     if run.method == OURS:
         data = with_network(adata, run.network, run.seed, key)
@@ -150,5 +157,8 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
         HEADLINE: within_correlation(table), "spread": within_spread(table),
         "rmse": np.sqrt(error.groupby(table["drug"].astype(str)).mean()),
     }  # fmt: skip
-    parts = [pd.DataFrame({"item": f.index.astype(str), "metric": name, "value": f.to_numpy()}) for name, f in figures.items()]
+    parts = [
+        pd.DataFrame({"item": f.index.astype(str), "metric": name, "value": f.to_numpy()})
+        for name, f in figures.items()
+    ]
     return pd.concat(parts, ignore_index=True)

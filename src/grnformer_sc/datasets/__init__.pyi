@@ -1,6 +1,6 @@
+from ._drug_response import simulate_drug_response as simulate_drug_response
 from ._registry import fetch as fetch
 from ._registry import registry as registry
 from ._sequence import simulated_genome as simulated_genome
-from ._drug_response import simulate_drug_response as simulate_drug_response
 from ._simulate import simulate_multiome as simulate_multiome
 from ._snare import snare_cortex as snare_cortex

@@ -15,7 +15,10 @@ from ._layout import numbered
 if TYPE_CHECKING:
     from anndata import AnnData
 
-GROUPS = ("C", "CC", "CCC", "O", "N", "F", "Cl", "Br", "S", "I", "CO", "CN", "CCO", "CCN", "CS", "CF", "CCl", "CCF")
+# substituents that can stand before and behind the ring
+GROUPS = tuple(
+    ["C", "CC", "CCC", "O", "N", "S", "F", "Cl", "Br", "I", "CO", "CN", "CS", "CCO", "CCN", "CCS", "OC", "NC"]
+)
 RANK = 3
 TARGETS = 12  # of a TF
 GENE_NOISE = 0.7
@@ -83,8 +86,8 @@ def simulate_drug_response(
     activity += (1 - TISSUE) ** 0.5 * cells.normal(size=(n_lines, n_tfs))
     network = generator(root, "network")
     links = np.zeros((n_tfs, n_genes))
-    for row in links:
-        row[network.choice(n_genes, TARGETS, replace=False)] = network.choice([-1, 1, 1], TARGETS)
+    for number in range(n_tfs):
+        links[number, network.choice(n_genes, TARGETS, replace=False)] = network.choice([-1.0, 1.0, 1.0], TARGETS)
     x = activity @ links + GENE_NOISE * cells.normal(size=(n_lines, n_genes))
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     value, smiles = _responses(activity, n_drugs, noise, root)
@@ -98,7 +101,9 @@ def simulate_drug_response(
     )
     out.uns["smiles"] = pd.DataFrame({"smiles": smiles}, index=drugs)
     names = np.array(numbered("TF", n_tfs, 2))
-    out.uns[TRUTH] = pd.DataFrame({"tf": names[tf], "gene": np.array(genes)[gene], "sign": links[tf, gene].astype(np.int8)})
+    out.uns[TRUTH] = pd.DataFrame(
+        {"tf": names[tf], "gene": np.array(genes)[gene], "sign": links[tf, gene].astype(np.int8)}
+    )
     for table in (out.uns["response"], out.uns[TRUTH]):
         table.index = table.index.astype(str)
     return out

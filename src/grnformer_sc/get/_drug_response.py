@@ -51,7 +51,9 @@ def drug_response(data: Any, *, key: str = "drug_response_grnformer", rna: str =
     found = stored(data, key, made_by="grs.tl.drug_response", rna=rna)
     adata, slots = rna_of(data, rna), DrugResponseKeys(key)
     for slot in (DRUG_RESPONSE, slots.held_out, slots.fold):
-        need_key(adata.obsm, slot, where="adata.obsm", fix="run grs.tl.drug_response first, or name its result with key=.")
+        need_key(
+            adata.obsm, slot, where="adata.obsm", fix="run grs.tl.drug_response first, or name its result with key=."
+        )
     fold = np.asarray(adata.obsm[slots.fold]).astype(np.int64)
     drugs = pd.Index([str(name) for name in found["drugs"]])
     row, column = np.nonzero(fold >= 0)

@@ -13,6 +13,7 @@ from ._nulls import need_columns
 COLUMNS = ("line", "drug", "value", "predicted", "fold")
 FEWEST = 5  # pairs of a correlation
 COLLAPSED = 0.01  # spread of predictions inside drugs, over that of the truth, below which a method says nothing
+ROUNDING = 1e-6  # differences of float32 that are no spread, in units of all values
 METRICS = ("within_drug", "within_drug_low", "within_drug_high", "within_line", "pearson", "rmse", "spread")
 
 
@@ -33,7 +34,7 @@ def within_correlation(table: pd.DataFrame, *, by: str = "drug", min_pairs: int 
 
     Returns
     -------
-    Series by drug (or line). NaN, never 0, where no fold has a correlation: too few pairs, or constant values or predictions.
+    Series by drug (or line). NaN, never 0, where no fold has a correlation: too few pairs, constant values or predictions.
 
     Raises
     ------
@@ -190,12 +191,17 @@ def _moments(table: pd.DataFrame, by: str) -> pd.DataFrame:
     )
     # sums of squares lose no digits where a mean is large beside the spread
     middle = frame.groupby("item")[["x", "y"]].transform("mean")
-    scale = middle.abs() + 1e-300
+    size = {name: _size(frame[name].to_numpy()) for name in "xy"}
     frame[["x", "y"]] -= middle
-    for name in "xy":  # rounding errors of a constant are no spread
-        frame[name] = frame[name].where(frame[name].abs() > 1e-9 * scale[name], 0.0)
+    for name in "xy":
+        frame[name] = frame[name].where(frame[name].abs() > ROUNDING * size[name], 0.0)
     frame = frame.assign(n=1.0, xx=frame["x"] ** 2, yy=frame["y"] ** 2, xy=frame["x"] * frame["y"])
     return frame.groupby(["item", "fold"])[["n", "x", "y", "xx", "yy", "xy"]].sum()
+
+
+def _size(values: Float[np.ndarray, " pairs"]) -> float:
+    """Root mean square."""
+    return float(np.sqrt((values**2).mean()))
 
 
 def _correlation(
@@ -235,13 +241,15 @@ def _scores(folds: list[Fold], weights: Float[np.ndarray, "draws lines"]) -> Flo
     for known, x, y in folds:
         mean = [values.sum(axis=0) / np.maximum(known.sum(axis=0), 1) for values in (x, y)]
         one, two = (np.where(known, values - m, 0.0) for values, m in zip((x, y), mean, strict=True))
-        for values, centre in ((one, mean[0]), (two, mean[1])):
-            values[np.abs(values) <= 1e-9 * (np.abs(centre) + 1e-300)] = 0.0
+        for values, raw in ((one, x), (two, y)):
+            values[np.abs(values) <= ROUNDING * _size(raw[known])] = 0.0
         n, *sums = (weights @ part for part in (known.astype(float), one, two, one**2, two**2, one * two))
         r = _correlation(n, *sums)
         within.append(np.where(n >= FEWEST, r, np.nan))
         with np.errstate(invalid="ignore", divide="ignore"):
-            inside.append(np.stack([np.nan_to_num(sums[2] - sums[0] ** 2 / n), np.nan_to_num(sums[3] - sums[1] ** 2 / n)]))
+            inside.append(
+                np.stack([np.nan_to_num(sums[2] - sums[0] ** 2 / n), np.nan_to_num(sums[3] - sums[1] ** 2 / n)])
+            )
         total += np.stack([(weights @ part).sum(axis=1) for part in (known.astype(float), x, y, x**2, y**2, x * y)])
     r = _quiet_mean(np.stack(within))
     quartiles = _quiet_quantile(r, [0.5, 0.25, 0.75])

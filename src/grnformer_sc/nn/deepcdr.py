@@ -1,8 +1,9 @@
-"""DeepCDR (Liu et al. 2020) with expression alone: a graph convolution of the drug, a dense tower of the line, and a head."""
+"""DeepCDR (Liu et al. 2020) with expression alone: graph convolution of the drug, dense tower of the line, and a head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -49,7 +50,7 @@ class DeepCDRNet(nn.Module):
     def __init__(self, n_features: int, n_atom_features: int, settings: DeepCDRSettings) -> None:
         super().__init__()
         widths = [n_atom_features, *[settings.hidden] * settings.layers, CODE]
-        self.convolutions = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.convolutions = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
         self.drop = nn.Dropout(settings.dropout)
         self.line = nn.Sequential(
@@ -59,12 +60,11 @@ class DeepCDRNet(nn.Module):
         self.joined = nn.Sequential(nn.Linear(2 * CODE, JOINED), nn.Tanh(), nn.Dropout(settings.dropout))
         self.head = nn.Sequential(
             nn.Conv1d(1, 30, 150), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(30, 10, 5), nn.ReLU(), nn.MaxPool1d(3),
-            nn.Conv1d(10, 5, 5), nn.ReLU(), nn.MaxPool1d(3), nn.Flatten(), nn.Dropout(2 * settings.dropout), nn.LazyLinear(1),
+            nn.Conv1d(10, 5, 5), nn.ReLU(), nn.MaxPool1d(3), nn.Flatten(),
+            nn.Dropout(2 * settings.dropout), nn.LazyLinear(1),
         )  # fmt: skip
 
-    def drugs(
-        self, atoms: Float[Tensor, "atoms features"], bonds: Tensor, pool: Tensor
-    ) -> Float[Tensor, "drugs code"]:
+    def drugs(self, atoms: Float[Tensor, "atoms features"], bonds: Tensor, pool: Tensor) -> Float[Tensor, "drugs code"]:
         """Codes of all drugs; `bonds` and `pool` (drugs x atoms, means) are sparse."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             atoms = self.drop(norm(torch.relu(torch.sparse.mm(bonds, convolution(atoms)))))
@@ -87,7 +87,9 @@ class Graphs:
     pool: Tensor
 
     @classmethod
-    def of(cls, atoms: Float[np.ndarray, "atoms features"], bonds: sp.csr_matrix, owner: Int[np.ndarray, " atoms"]) -> Graphs:
+    def of(
+        cls, atoms: Float[np.ndarray, "atoms features"], bonds: sp.csr_matrix, owner: Int[np.ndarray, " atoms"]
+    ) -> Graphs:
         """Build the tensors."""
         n_drugs = int(owner.max()) + 1
         share = 1 / np.bincount(owner, minlength=n_drugs)[owner]
@@ -98,7 +100,7 @@ class Graphs:
 def _sparse(matrix: sp.csr_matrix) -> Tensor:
     coo = matrix.tocoo()
     places = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
-    return torch.sparse_coo_tensor(places, torch.from_numpy(coo.data), coo.shape).coalesce()
+    return torch.sparse_coo_tensor(places, torch.from_numpy(coo.data), coo.shape, check_invariants=True).coalesce()
 
 
 def fit_predict(
@@ -141,7 +143,7 @@ def _train(
     best, state, at = float("inf"), {}, 0
     for epoch in range(1, settings.epochs + 1):
         net.train()
-        for batch in torch.randperm(len(pairs)).split(settings.batch_size):
+        for batch in torch.split(torch.randperm(len(pairs)), settings.batch_size):
             if len(batch) < 2:  # a batch norm needs two
                 continue
             line, drug = pairs[batch].T

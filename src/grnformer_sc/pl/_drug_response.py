@@ -29,7 +29,7 @@ def drug_response(
     """Plot held-out predictions of `tl.drug_response`: one result beside the truth, or several by what counts.
 
     One key: measured against predicted responses of all held-out pairs. Most of what is seen there are differences between
-    drugs, so the title also gives the median correlation inside drugs. Several keys: the correlation inside each drug, one
+    drugs, so the figure also gives the median correlation inside drugs. Several keys: the correlation inside each drug, one
     dot per drug, with median and quartiles; a result without any (predictions that do not vary) says so.
 
     Parameters
@@ -82,10 +82,11 @@ def drug_response(
 def _pairs(ax: Axes | None, result: tuple[str, pd.DataFrame]) -> Axes:
     name, table = result
     ax = new_axes(4.4, 3.8) if ax is None else ax
-    ends = [float(f(table[["value", "predicted"]].to_numpy())) for f in (np.min, np.max)]
+    both = table[["value", "predicted"]].to_numpy()
+    ends = float(both.min()), float(both.max())
     drawn = ax.hexbin(
         table["predicted"], table["value"], gridsize=BINS, bins="log", cmap=SEQUENTIAL, mincnt=1, linewidths=0.1,
-        extent=(*ends, *ends),
+        extent=(ends[0], ends[1], ends[0], ends[1]),
     )  # fmt: skip
     ax.plot(ends, ends, color="0.5", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     ax.set_aspect("equal")
@@ -94,13 +95,15 @@ def _pairs(ax: Axes | None, result: tuple[str, pd.DataFrame]) -> Axes:
     ax.set_xlabel("Predicted response (held out)", fontsize=SMALL)
     ax.set_ylabel("Measured response", fontsize=SMALL)
     overall = float(np.corrcoef(table["predicted"], table["value"])[0, 1]) if table["predicted"].std() > 0 else np.nan
-    ax.set_title(f"{name}: r = {overall:.2f} over all pairs, {_median(table)} inside drugs", fontsize=NORMAL, loc="left")
+    said = f"r = {overall:.2f} over all pairs\n{_median(table)} inside drugs"
+    ax.text(0.03, 0.97, said, transform=ax.transAxes, va="top", fontsize=SMALL, color="0.2")
+    ax.set_title(name, fontsize=NORMAL, loc="left")
     return ax
 
 
 def _median(table: pd.DataFrame) -> str:
     found = within_correlation(table).dropna()
-    return f"median {found.median():.2f}" if len(found) else "undefined"
+    return f"r = {found.median():.2f} (median)" if len(found) else "r undefined"
 
 
 def _within(ax: Axes | None, tables: dict[str, pd.DataFrame]) -> Axes:

@@ -85,7 +85,10 @@ def add_network(adata: AnnData, net: Any, *, key_added: str = "grn", copy: bool 
     dropped = {"links without their target": int((~here).sum())}
     params = {"method": "given", "groupby": None, "evidence": "prior"}
     out = Results()
-    out.uns[keys.uns] = {**network.to_uns(), "params": recipe("add_network", params, inputs={"net": "given"}, dropped=dropped)}
+    out.uns[keys.uns] = {
+        **network.to_uns(),
+        "params": recipe("add_network", params, inputs={"net": "given"}, dropped=dropped),
+    }
     out.varp[keys.varp] = weight_matrix(kept, adata.var_names)
     out.write(adata)
     return adata if copy else None

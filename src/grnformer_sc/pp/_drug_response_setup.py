@@ -68,8 +68,8 @@ def drug_response_setup(
     KeyError
         A column is missing, or no line of the table is in the data.
     ValueError
-        No value is a number, all are equal, names of lines are empty or repeated, `smiles` names no drug of the table, or a pair is
-        repeated with `duplicates="error"`.
+        No value is a number, all are equal, names of lines are empty or repeated, `smiles` names no drug of the table, or
+        a pair is repeated with `duplicates="error"`.
 
     See Also
     --------
@@ -159,7 +159,11 @@ def _averaged(table: pd.DataFrame, duplicates: Duplicates) -> tuple[pd.DataFrame
 
 
 def _structures(names: pd.Index, smiles: Mapping[str, str] | pd.Series | None) -> np.ndarray[Any, Any]:
-    given = {str(name): text for name, text in dict({} if smiles is None else smiles).items() if isinstance(text, str) and text.strip()}
+    given = {
+        str(name): text
+        for name, text in dict({} if smiles is None else smiles).items()
+        if isinstance(text, str) and text.strip()
+    }
     if given and not names.isin(given).any():
         raise fail(
             ValueError, "smiles must name drugs of the response.", f"{nearest(list(given), names)}.",

@@ -13,9 +13,51 @@ from .._core.optional import need
 
 RADIUS, BITS = 2, 2048  # of Morgan fingerprints (ECFP4)
 # the atoms of ConvMol features (deepchem), of which DeepCDR takes 75 numbers each; the last stands for all others
-ELEMENTS = (
-    "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr Cr Pt Hg Pb"
-).split()
+ELEMENTS = [
+    "C",
+    "N",
+    "O",
+    "S",
+    "F",
+    "Si",
+    "P",
+    "Cl",
+    "Br",
+    "Mg",
+    "Na",
+    "Ca",
+    "Fe",
+    "As",
+    "Al",
+    "I",
+    "B",
+    "V",
+    "K",
+    "Tl",
+    "Yb",
+    "Sb",
+    "Sn",
+    "Ag",
+    "Pd",
+    "Co",
+    "Se",
+    "Ti",
+    "Zn",
+    "H",
+    "Li",
+    "Ge",
+    "Cu",
+    "Au",
+    "Ni",
+    "Cd",
+    "In",
+    "Mn",
+    "Zr",
+    "Cr",
+    "Pt",
+    "Hg",
+    "Pb",
+]
 DEGREES, VALENCES, HYDROGENS = 11, 7, 5
 HYBRIDS = ("SP", "SP2", "SP3", "SP3D", "SP3D2")
 N_ATOM_FEATURES = len(ELEMENTS) + 1 + DEGREES + VALENCES + 2 + len(HYBRIDS) + 1 + HYDROGENS
@@ -52,7 +94,7 @@ def drug_graphs(smiles: Mapping[str, str]) -> tuple[np.ndarray, sp.csr_matrix, n
 
 def _atom(atom: Any, implicit: Any) -> np.ndarray:
     element, hybrid = atom.GetSymbol(), str(atom.GetHybridization())
-    one_hot = [
+    one_hot: list[Any] = [
         _one(ELEMENTS.index(element) if element in ELEMENTS else len(ELEMENTS), len(ELEMENTS) + 1),
         _one(atom.GetDegree(), DEGREES),
         _one(atom.GetValence(implicit), VALENCES),
@@ -76,7 +118,9 @@ def _molecules(smiles: Mapping[str, str]) -> Iterable[Any]:
     chem = need("rdkit.Chem", extra="drugs")
     need("rdkit.RDLogger", extra="drugs").DisableLog("rdApp.error")  # our error names the drug
     found = {drug: chem.MolFromSmiles(text) for drug, text in smiles.items()}
-    bad = [f"{drug} ({smiles[drug]})" for drug, molecule in found.items() if molecule is None or not molecule.GetNumAtoms()]
+    bad = [
+        f"{drug} ({smiles[drug]})" for drug, molecule in found.items() if molecule is None or not molecule.GetNumAtoms()
+    ]
     if bad:
         raise fail(
             ValueError, "SMILES must describe a molecule.", f"{len(bad)} that rdkit cannot read: {', '.join(bad[:3])}.",

@@ -69,7 +69,12 @@ def read_gdsc(source: str | Path | pd.DataFrame, *, drugs: Mapping[str, str] | N
     values = wide.to_numpy(dtype=np.float64)
     row, column = np.nonzero(np.isfinite(values))
     table = pd.DataFrame(
-        {"line": wide.columns[column], "drug": wide.index[row], "drug_id": wide.index[row], "value": values[row, column]}
+        {
+            "line": wide.columns[column],
+            "drug": wide.index[row],
+            "drug_id": wide.index[row],
+            "value": values[row, column],
+        }
     )
     return table if drugs is None else _named(table, drugs)
 

@@ -61,7 +61,9 @@ def responses_of(adata: AnnData) -> Responses:
     return Responses(values, known, adata.uns[DRUG_RESPONSE]["drugs"])
 
 
-def features_of(adata: AnnData, names: Sequence[str], key: str, layer: str | None) -> list[Float[np.ndarray, "lines _"]]:
+def features_of(
+    adata: AnnData, names: Sequence[str], key: str, layer: str | None
+) -> list[Float[np.ndarray, "lines _"]]:
     """Features of the lines, one matrix per representation."""
     return [_features(adata, name, key, layer) for name in names]
 
@@ -211,7 +213,9 @@ def make_folds(
 def _given(lines: pd.Index, responses: Responses, split: pd.Series | pd.DataFrame | Mapping[str, int]) -> Folds:
     """Folds by line (Series, mapping) or by pair (table `line`, `drug`, `fold`)."""
     by_pair = isinstance(split, pd.DataFrame)
-    table = split if isinstance(split, pd.DataFrame) else pd.Series(split).rename("fold").rename_axis("line").reset_index()
+    table = (
+        split if isinstance(split, pd.DataFrame) else pd.Series(split).rename("fold").rename_axis("line").reset_index()
+    )
     unit = ["line", "drug"] if by_pair else ["line"]
     for name in (*unit, "fold"):
         need_key(table, name, where="split", fix="give a table of line, drug, fold.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,16 @@ from ..grn.drug.kernels import gaussian, linear
 from ..grn.drug.model import Predictor, Similarity, predictor
 from ..priors._drug_structure import drug_graphs
 from ._drug_inputs import (
-    NETWORK_REPS, DrugRep, Folds, Responses, Splitting, drug_kernel, features_of, make_folds, names_of, responses_of,
+    NETWORK_REPS,
+    DrugRep,
+    Folds,
+    Responses,
+    Splitting,
+    drug_kernel,
+    features_of,
+    make_folds,
+    names_of,
+    responses_of,
     structures_of,
 )  # fmt: skip
 
@@ -68,18 +78,19 @@ def drug_response(
     adata
         Cell lines with responses (`grs.pp.drug_response_setup`). Lines without any are predicted by the final model.
     method
-        `"grnformer"`; `"mf"` (offsets and factors, no features); `"offsets"`, `"drug_mean"`, `"line_mean"`; `"ridge"` (linear,
-        every drug apart); `"deepcdr"` (Liu et al. 2020: graph convolution of the drug, dense tower of the line; small,
-        stopped on validation lines).
+        `"grnformer"`; `"mf"` (offsets and factors, no features); `"offsets"`, `"drug_mean"`, `"line_mean"`; `"ridge"`
+        (linear, every drug apart); `"deepcdr"` (Liu et al. 2020: graph convolution of the drug, dense tower of the line;
+        small, stopped on validation lines).
     use_rep
-        Features of lines for `"grnformer"`, `"ridge"`, `"deepcdr"`: `"X"`, a key of obsm such as `"X_grnformer"`, `"regulons"`
-        (signed mean of the targets of each TF of the network `key`) or `"smoothed"` (expression spread along its links).
+        Features of lines for `"grnformer"`, `"ridge"`, `"deepcdr"`: `"X"`, a key of obsm such as `"X_grnformer"`,
+        `"regulons"` (signed mean of the targets of each TF of the network `key`) or `"smoothed"` (expression spread along
+        its links).
         Several are combined as kernels by `"grnformer"`, and side by side by the others.
     layer
         Layer to use as `"X"`; None is `.X`.
     split
-        What is held out together: `"pair"`, `"line"`, `"group"` (of lines), `"drug"`, `"both"` (lines and drugs: the pairs of a
-        block; only these fifths are predicted). Or your folds: a Series or mapping of line to fold, or a table `line`,
+        What is held out together: `"pair"`, `"line"`, `"group"` (of lines), `"drug"`, `"both"` (lines and drugs: the pairs
+        of a block, the others are not predicted). Or your folds: a Series or mapping of line to fold, or a table `line`,
         `drug`, `fold`; what it does not name is only trained on.
     n_splits
         Folds.
@@ -110,7 +121,8 @@ def drug_response(
     `adata.obsm[key_added + "_all"]` : float32 lines x drugs
         With `final`: predictions of the model of all measured pairs. In-sample where there is a measured value.
     `adata.uns[key_added]`
-        `choices` (training pairs and chosen settings of every fold; the row `final`), `drugs` (names of the columns) and `params`.
+        `choices` (training pairs and chosen settings of every fold; the row `final`), `drugs` (names of the columns) and
+        `params`.
 
     Raises
     ------
@@ -142,14 +154,17 @@ def drug_response(
     reps, root, slots = names_of(use_rep), as_root(rng), DrugResponseKeys.for_method(method, key_added)
     if slots.base == DRUG_RESPONSE:
         raise fail(
-            ValueError, f"key_added must not be {DRUG_RESPONSE!r}.", "the name of the measured responses.", "choose another."
+            ValueError,
+            f"key_added must not be {DRUG_RESPONSE!r}.",
+            "the name of the measured responses.",
+            "choose another.",
         )
     adata = adata.copy() if copy else adata
     responses = responses_of(adata)
     with step(logger, f"drug_response ({method})") as facts, threadpool_limits(1):
         folds = make_folds(adata, responses, split, groups=groups, n_splits=n_splits, rng=generator(root, "folds"))
         _need_drug_features(method, folds.kind, drug_rep)
-        run = _predictor(method, adata, responses, folds, reps, key, layer, drug_rep, root)
+        run = _predictor(adata, responses, folds, Asked(method, reps, layer, key, drug_rep), root)
         held_out, choices = _cross_validate(run, responses, folds, root)
         out = Results()
         if final:
@@ -162,8 +177,8 @@ def drug_response(
     out.obsm[slots.held_out], out.obsm[slots.fold] = held_out.astype(np.float32), folds.fold.astype(np.int16)
     options = {
         "method": method, "use_rep": reps if method in WITH_FEATURES else [], "split": folds.name, "kind": folds.kind,
-        "n_splits": n_folds, "groups": groups, "drug_rep": drug_rep if isinstance(drug_rep, str) else "given", "final": final,
-        "rng_root": f"{root:032x}",
+        "n_splits": n_folds, "groups": groups, "drug_rep": drug_rep if isinstance(drug_rep, str) else "given",
+        "final": final, "rng_root": f"{root:032x}",
     }  # fmt: skip
     inputs = {"response": DRUG_RESPONSE, "X": layer or "X"}
     if set(reps) & set(NETWORK_REPS) and method in WITH_FEATURES:
@@ -191,23 +206,36 @@ def _need_drug_features(method: str, kind: Split, rep: DrugRep) -> None:
         )  # fmt: skip
 
 
-def _predictor(
-    method: str, adata: AnnData, responses: Responses, folds: Folds, reps: list[str], key: str, layer: str | None,
-    drug_rep: DrugRep, root: int,
-) -> Predictor:  # fmt: skip
-    features = features_of(adata, reps, key, layer) if method in WITH_FEATURES else []
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asked for: method, representations of lines and drugs."""
+
+    method: str
+    reps: list[str]
+    layer: str | None
+    key: str
+    drug_rep: DrugRep
+
+
+def _predictor(adata: AnnData, responses: Responses, folds: Folds, asked: Asked, root: int) -> Predictor:
+    method, reps = asked.method, asked.reps
+    features = features_of(adata, reps, asked.key, asked.layer) if method in WITH_FEATURES else []
     if method == "deepcdr":
         return _deepcdr(np.concatenate(features, axis=1), responses, folds, root)
     kernels = tuple(gaussian(x) for x in features) if method == "grnformer" else ()
-    similar = Similarity(kernels, drug_kernel(responses, drug_rep) if method == "grnformer" else None)
+    similar = Similarity(kernels, drug_kernel(responses, asked.drug_rep) if method == "grnformer" else None)
     raw = [linear(np.concatenate(features, axis=1))] if method == "ridge" else []
     inner = predictor(method, responses.values, similar, split=folds.kind, groups=folds.groups, raw=raw)
 
     def run(
-        known: Bool[np.ndarray, "lines drugs"], rng: np.random.Generator, final: bool  # noqa: FBT001
+        known: Bool[np.ndarray, "lines drugs"],
+        rng: np.random.Generator,
+        final: bool,  # noqa: FBT001
     ) -> tuple[np.ndarray, dict[str, object]]:
         found, chosen = inner(known, rng, final)
-        named = {f"weight {reps[int(name.split('_')[1])]}": chosen.pop(name) for name in list(chosen) if "weight_" in name}
+        named = {
+            f"weight {reps[int(name.split('_')[1])]}": chosen.pop(name) for name in list(chosen) if "weight_" in name
+        }
         return found, {**chosen, **named}
 
     return run
@@ -219,7 +247,9 @@ def _deepcdr(features: np.ndarray, responses: Responses, folds: Folds, root: int
     settings, graphs = DeepCDRSettings(), Graphs.of(*drug_graphs(structures_of(responses)))
 
     def run(
-        known: Bool[np.ndarray, "lines drugs"], rng: np.random.Generator, final: bool  # noqa: FBT001
+        known: Bool[np.ndarray, "lines drugs"],
+        rng: np.random.Generator,
+        final: bool,  # noqa: FBT001
     ) -> tuple[np.ndarray, dict[str, object]]:
         kind: Split = "line" if folds.kind == "both" else folds.kind
         number = round(1 / settings.held)
@@ -253,6 +283,8 @@ def _cross_validate(
         out[test] = found[test]
         rows[str(number)] = {"n_pairs": int(train.sum()), **chosen}
         if chosen:
-            said = listing([f"{name} {value:g}" for name, value in chosen.items() if isinstance(value, (int, float))], 20)
+            said = listing(
+                [f"{name} {value:g}" for name, value in chosen.items() if isinstance(value, (int, float))], 20
+            )
             logger.info("drug_response: fold %d: %s", number, said)
     return out, pd.DataFrame.from_dict(rows, orient="index")

@@ -49,7 +49,8 @@ def training_pairs(
 ) -> Bool[np.ndarray, "lines drugs"]:
     """Pairs that may be trained on when `test` is held out; both-cold folds lose the whole lines and drugs."""
     if split == "both":
-        return known & ~test.any(axis=1)[:, None] & ~test.any(axis=0)
+        lines, drugs = np.asarray(test.any(axis=1)), np.asarray(test.any(axis=0))
+        return known & ~lines[:, None] & ~drugs
     return known & ~test
 
 

@@ -120,7 +120,9 @@ class SharedRidge:
         rows = kernel[:, fitted] if wanted is None else kernel[np.ix_(wanted, fitted)]
         return cls(fitted, np.maximum(values, 0), vectors, rows @ vectors)
 
-    def predict(self, targets: Float[np.ndarray, "fitted targets"], penalty: float) -> Float[np.ndarray, "wanted targets"]:
+    def predict(
+        self, targets: Float[np.ndarray, "fitted targets"], penalty: float
+    ) -> Float[np.ndarray, "wanted targets"]:
         """Targets of the wanted items; the mean is not penalised."""
         mean = targets.mean(axis=0)
         return mean + self.across @ ((self.vectors.T @ (targets - mean)) / (self.values + penalty)[:, None])

@@ -18,6 +18,7 @@ RANKS, PENALTIES = (5, 10, 20, 40), (5.0, 20.0)  # of the factors; the ranks are
 FIRST_PENALTY = 10.0
 PRIORS = (3.0, 10.0)  # ridge with which features foretell the factors of seen lines
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)  # in units of a kernel with 1 on its diagonal
+PER_DRUG = (0.3, 1.0, 3.0, 10.0, 30.0)  # of the regression drug by drug
 OWN = (0.0, 0.5, 1.0)  # share of what the factors leave of a measured value that the features shall explain
 INNER, HELD = 3, 0.1  # folds of lines or drugs, share of pairs
 FEWEST = 5  # lines of a correlation inside a drug
@@ -81,7 +82,7 @@ def predict(
     is of `b_l` and `v_l` (the regression is linear in them), plus `own` times the residuals of measured values. An unseen
     drug: the same over drugs.
     """
-    lines, drugs = known.any(axis=1), known.any(axis=0)
+    lines, drugs = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
     block = np.ix_(lines, drugs)
     values, have = np.where(known, y, 0.0)[block], known[block]
     kernel = mixed(similar.lines, choice.weights) if similar.lines else None
@@ -92,7 +93,11 @@ def predict(
         smooth = partial(seen.predict, penalty=choice.prior)
     found = factorise(values, have, rank=choice.rank, penalty=choice.penalty, smooth=smooth, **steps)
     filled = found.matrix()
-    out = np.tile(found.mean + found.drugs, (y.shape[0], 1)) if kernel is None else np.zeros((y.shape[0], filled.shape[1]))
+    out = (
+        np.tile(found.mean + found.drugs, (y.shape[0], 1))
+        if kernel is None
+        else np.zeros((y.shape[0], filled.shape[1]))
+    )
     if kernel is not None and not lines.all():
         targets = filled + choice.own * np.where(have, values - filled, 0.0)
         out = SharedRidge.on(kernel, lines).predict(targets, choice.ridge)
@@ -223,11 +228,11 @@ def _choose_lines(
     kernels = {weights: mixed(similar.lines, weights) for weights, _, _ in grid}
     for held in folds:
         have = known & ~held
-        lines = have.any(axis=1)
+        lines = np.asarray(have.any(axis=1))
         values = np.where(have, y, 0.0)
         filled = factorise(values, have, rank=choice.rank, penalty=choice.penalty, n_steps=QUICK).matrix()[lines]
         rest = np.where(have[lines], values[lines] - filled, 0.0)
-        left_out = held.any(axis=1)
+        left_out = np.asarray(held.any(axis=1))
         asked, truth = held[left_out], y[left_out]
         ridges = {weights: SharedRidge.on(kernel, lines, left_out) for weights, kernel in kernels.items()}
         for place, (weights, own, ridge) in enumerate(grid):
@@ -238,11 +243,16 @@ def _choose_lines(
 
 
 def _mean_correlation(
-    found: Float[np.ndarray, "lines drugs"], truth: Float[np.ndarray, "lines drugs"], asked: Bool[np.ndarray, "lines drugs"]
+    found: Float[np.ndarray, "lines drugs"],
+    truth: Float[np.ndarray, "lines drugs"],
+    asked: Bool[np.ndarray, "lines drugs"],
 ) -> float:
     """Mean over drugs of the correlation over the lines asked for; 0 where none is defined."""
     n = asked.sum(axis=0)
-    x, y = (np.where(asked, part - (part * asked).sum(axis=0) / np.maximum(n, 1), 0.0) for part in (found, np.nan_to_num(truth)))
+    x, y = (
+        np.where(asked, part - (part * asked).sum(axis=0) / np.maximum(n, 1), 0.0)
+        for part in (found, np.nan_to_num(truth))
+    )
     size = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
     judged = (n >= FEWEST) & (size > 0)
     r = (x * y).sum(axis=0) / np.where(size > 0, size, 1)
@@ -271,13 +281,16 @@ def choose_ridge(
     y: Float[np.ndarray, "lines drugs"],
     known: Bool[np.ndarray, "lines drugs"],
     held: Bool[np.ndarray, "lines drugs"],
+    *,
+    by_correlation: bool,
 ) -> float:
-    """Penalty of the regression drug by drug, on pairs held out of `known`."""
+    """Penalty of the regression drug by drug, on pairs held out of `known`: judged as the model is for the same split."""
 
-    def error(penalty: float) -> float:
-        return float(((ridge_per_drug(kernel, y, known & ~held, penalty) - y)[held] ** 2).mean())
+    def score(penalty: float) -> float:
+        found = ridge_per_drug(kernel, y, known & ~held, penalty)
+        return _mean_correlation(found, y, held) if by_correlation else -float(((found - y)[held] ** 2).mean())
 
-    return min(RIDGES, key=error)
+    return max(PER_DRUG, key=score)
 
 
 def means(
@@ -312,7 +325,9 @@ def predictor(
     """
 
     def run(
-        known: Bool[np.ndarray, "lines drugs"], rng: np.random.Generator, final: bool  # noqa: FBT001
+        known: Bool[np.ndarray, "lines drugs"],
+        rng: np.random.Generator,
+        final: bool,  # noqa: FBT001
     ) -> tuple[np.ndarray, dict[str, object]]:
         seen = np.where(known, y, np.nan)  # nothing else can be read
         if method in ("drug_mean", "line_mean", "offsets"):
@@ -320,7 +335,7 @@ def predictor(
         if method == "ridge":
             kind: Split = split if split in ("pair", "group") else "line"
             held = next(_inner(kind, known, groups, rng))
-            penalty = choose_ridge(raw[0], seen, known, held)
+            penalty = choose_ridge(raw[0], seen, known, held, by_correlation=kind != "pair")
             return ridge_per_drug(raw[0], seen, known, penalty), {"ridge": penalty}
         used = Similarity() if method == "mf" else similar
         choice = choose(seen, known, used, split=split, groups=groups, rng=rng, final=final)
