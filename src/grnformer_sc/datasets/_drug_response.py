@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # substituents that can stand before and behind the ring
-GROUPS = tuple(
-    ["C", "CC", "CCC", "O", "N", "S", "F", "Cl", "Br", "I", "CO", "CN", "CS", "CCO", "CCN", "CCS", "OC", "NC"]
-)
+GROUPS = ("C", "CC", "CCC", "O", "N", "S", "F", "Cl", "Br", "I", "CO", "CN", "CS", "CCO", "CCN", "CCS", "OC", "NC")
 RANK = 3
 TARGETS = 12  # of a TF
 GENE_NOISE = 0.7

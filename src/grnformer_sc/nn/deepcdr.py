@@ -34,9 +34,9 @@ class DeepCDRSettings:
     layers: int = 2
     dropout: float = 0.1
     lr: float = 1e-3
-    batch_size: int = 512
-    epochs: int = 30
-    patience: int = 4
+    batch_size: int = 1024
+    epochs: int = 15
+    patience: int = 3
     held: float = 0.1
 
 

@@ -307,6 +307,18 @@ def means(
     return np.tile(mean + total / np.maximum(number, 1), (y.shape[0], 1))
 
 
+def _said(choice: Choice, similar: Similarity, split: Split, *, final: bool) -> dict[str, object]:
+    """What was chosen, without the settings that nothing was predicted with."""
+    names = ["rank", "penalty"]
+    cold = final or split in ("line", "group", "both")
+    if similar.lines:
+        names += [*(["prior"] if final or split == "pair" else []), *(["ridge", "own"] if cold else [])]
+    if similar.drugs is not None and (final or split in ("drug", "both")):
+        names.append("drug_ridge")
+    weights = {f"weight_{place}": weight for place, weight in enumerate(choice.weights)}
+    return {name: getattr(choice, name) for name in names} | weights
+
+
 Predictor = Callable[[Bool[np.ndarray, "lines drugs"], np.random.Generator, bool], tuple[np.ndarray, dict[str, object]]]
 
 
@@ -339,8 +351,6 @@ def predictor(
             return ridge_per_drug(raw[0], seen, known, penalty), {"ridge": penalty}
         used = Similarity() if method == "mf" else similar
         choice = choose(seen, known, used, split=split, groups=groups, rng=rng, final=final)
-        chosen = {name: getattr(choice, name) for name in ("rank", "penalty", "prior", "ridge", "own", "drug_ridge")}
-        chosen |= {f"weight_{place}": weight for place, weight in enumerate(choice.weights)}
-        return predict(seen, known, used, choice), chosen
+        return predict(seen, known, used, choice), _said(choice, used, split, final=final)
 
     return run
