@@ -51,6 +51,12 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.cell_grn(mdata, net=grs.get.grn(mdata), thresholds="fit", groupby="cell_type", key_added="again")
     grs.pp.map_reference(mdata, mdata["rna"].copy(), key_added="again", cut=0.5, min_agreement=0.9)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
+    pairs = [
+        (line, f"a/{k}", float(i % 7 + 5 * k)) for k in range(3) for i, line in enumerate(mdata["rna"].obs_names[:60])
+    ]
+    grs.pp.drug_response_setup(mdata["rna"], pd.DataFrame(pairs, columns=["line", "drug", "value"]))
+    grs.tl.drug_response(mdata["rna"], n_splits=2)
+    grs.pp.add_network(mdata["rna"], grs.get.network(mdata), key_added="grn_given")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
     grs.tl.perturbation_flow(mdata["rna"], basis="grn_auc")
     rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
@@ -184,6 +190,8 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
         lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
         grs.get.rank_cell_types,
+        grs.get.drug_response,
+        lambda a: grs.get.grn(a, key="grn_given"),
         grs.get.rank_targets,
         lambda a: grs.get.drug_sensitivity(a, "a/b"),
         lambda a: grs.get.drug_sensitivity(a, kind="models"),
