@@ -10,6 +10,7 @@ RNA = "RNA counts"
 ROWS = (
     (DEFAULT_METHOD, f"{RNA}; ATAC counts and motif hits where there are any", "SCENIC+-style eRegulons, native"),
     ("correlation", RNA, "|Pearson correlation| of TF and gene"),
+    ("flecs", f"{RNA}; times; a network", "weights of coupled differential equations (Bertin et al. 2025)"),
     ("genie3", RNA, "variance explained in a random forest (Huynh-Thu et al. 2010); a second or more per gene"),
     ("grnboost2", RNA, "importance in gradient boosting with early stop (Moerman et al. 2019)"),
     ("partial_correlation", RNA, "|correlation| given all other TFs, shrunk (Schaefer & Strimmer 2005)"),
@@ -34,6 +35,6 @@ def methods() -> pd.DataFrame:
     --------
     >>> import grnformer_sc as grs
     >>> grs.get.methods()["method"].tolist()
-    ['eregulon', 'correlation', 'genie3', 'grnboost2', 'partial_correlation', 'pcnet', 'renge', 'ridge']
+    ['eregulon', 'correlation', 'flecs', 'genie3', 'grnboost2', 'partial_correlation', 'pcnet', 'renge', 'ridge']
     """
     return pd.DataFrame(ROWS, columns=["method", "needs", "what"])
