@@ -64,6 +64,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
     grs.tl.build_grn(mdata, method="renge", options=told)
     grs.tl.simulate_ko(rna, perturbed[0], model="renge", key="grn_renge")
+    rna.obs["hour"] = np.arange(240) % 3
+    told = {"network": "grn", "time_key": "hour", "n_trajectories": 20, "epochs": 1, "max_step": 1.0}
+    grs.tl.build_grn(mdata, method="flecs", options=told)
+    grs.tl.simulate_ko(rna, perturbed[0], model="flecs", key="grn_flecs")
     grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
@@ -188,6 +192,7 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.eregulons,
         grs.get.perturbation,
         lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
+        lambda a: grs.get.perturbation(a, key="grn_flecs_ko"),
         lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
         grs.get.rank_cell_types,
         grs.get.drug_response,
