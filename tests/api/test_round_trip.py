@@ -51,6 +51,12 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.cell_grn(mdata, net=grs.get.grn(mdata), thresholds="fit", groupby="cell_type", key_added="again")
     grs.pp.map_reference(mdata, mdata["rna"].copy(), key_added="again", cut=0.5, min_agreement=0.9)
     grs.tl.aucell(mdata["rna"], {"a/b": list(mdata["rna"].var_names[:9])}, key_added="sets")
+    pairs = [
+        (line, f"a/{k}", float(i % 7 + 5 * k)) for k in range(3) for i, line in enumerate(mdata["rna"].obs_names[:60])
+    ]
+    grs.pp.drug_response_setup(mdata["rna"], pd.DataFrame(pairs, columns=["line", "drug", "value"]))
+    grs.tl.drug_response(mdata["rna"], n_splits=2)
+    grs.pp.add_network(mdata["rna"], grs.get.network(mdata), key_added="grn_given")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
     grs.tl.perturbation_flow(mdata["rna"], basis="grn_auc")
     rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
@@ -58,6 +64,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
     grs.tl.build_grn(mdata, method="renge", options=told)
     grs.tl.simulate_ko(rna, perturbed[0], model="renge", key="grn_renge")
+    rna.obs["hour"] = np.arange(240) % 3
+    told = {"network": "grn", "time_key": "hour", "n_trajectories": 20, "epochs": 1, "max_step": 1.0}
+    grs.tl.build_grn(mdata, method="flecs", options=told)
+    grs.tl.simulate_ko(rna, perturbed[0], model="flecs", key="grn_flecs")
     grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
@@ -182,8 +192,11 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.eregulons,
         grs.get.perturbation,
         lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
+        lambda a: grs.get.perturbation(a, key="grn_flecs_ko"),
         lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
         grs.get.rank_cell_types,
+        grs.get.drug_response,
+        lambda a: grs.get.grn(a, key="grn_given"),
         grs.get.rank_targets,
         lambda a: grs.get.drug_sensitivity(a, "a/b"),
         lambda a: grs.get.drug_sensitivity(a, kind="models"),

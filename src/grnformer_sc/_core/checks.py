@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ def listing(names: Iterable[object], shown: int = SHOWN) -> str:
     items = [str(name) for name in names]
     tail = f", ... ({len(items) - shown} more)" if len(items) > shown else ""
     return "[" + ", ".join(items[:shown]) + tail + "]"
+
+
+def nearest(names: Iterable[object], known: Iterable[object], shown: int = 3) -> str:
+    """Print names that are not known, each with the known names most like it."""
+    among = [str(name) for name in known]
+    items = [str(name) for name in names]
+    said = [f"{name!r} (nearest: {listing(get_close_matches(name, among, 3, 0))})" for name in items[:shown]]
+    return ", ".join(said) + (f", and {len(items) - shown} more" if len(items) > shown else "")
 
 
 def fail(error: type[Exception], expected: str, found: str, fix: str) -> Exception:

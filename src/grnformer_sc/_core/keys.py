@@ -180,6 +180,35 @@ class SensitivityKeys:
         return self.base
 
 
+@dataclass(frozen=True, slots=True)
+class DrugResponseKeys:
+    """Slots written by a model of drug response."""
+
+    base: str = "drug_response_grnformer"
+
+    @classmethod
+    def for_method(cls, method: str, key_added: str | None = None) -> DrugResponseKeys:
+        """Give every method its own slots unless they are named."""
+        return cls(f"{DRUG_RESPONSE}_{method}" if key_added is None else key_added)
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+    @property
+    def held_out(self) -> str:
+        return self.base
+
+    @property
+    def fold(self) -> str:
+        return f"{self.base}_fold"
+
+    @property
+    def final(self) -> str:
+        return f"{self.base}_all"
+
+
+DRUG_RESPONSE = "drug_response"  # obsm: measured lines x drugs; uns: the drugs
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
 DIFFERENTIAL_REGIONS = "differential_regions"  # atac.uns: regions more open in one group

@@ -1,3 +1,4 @@
+from ._drug_response import simulate_drug_response as simulate_drug_response
 from ._registry import fetch as fetch
 from ._registry import registry as registry
 from ._sequence import simulated_genome as simulated_genome

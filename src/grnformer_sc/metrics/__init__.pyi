@@ -3,6 +3,9 @@ from ._auc import roc_auc as roc_auc
 from ._auc import roc_curve as roc_curve
 from ._bootstrap import bootstrap_mean as bootstrap_mean
 from ._counts import poisson_deviance as poisson_deviance
+from ._drug import drug_response_scores as drug_response_scores
+from ._drug import within_correlation as within_correlation
+from ._drug import within_spread as within_spread
 from ._knockouts import knockout_activity as knockout_activity
 from ._knockouts import knockout_shift as knockout_shift
 from ._labels import batch_confounding as batch_confounding

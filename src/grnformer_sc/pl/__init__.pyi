@@ -1,6 +1,7 @@
 from ._activity import activity as activity
 from ._attention import attention as attention
 from ._comparison import comparison as comparison
+from ._drug_response import drug_response as drug_response
 from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._leaderboard import leaderboard as leaderboard
 from ._network import network as network

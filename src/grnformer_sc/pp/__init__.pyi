@@ -1,4 +1,6 @@
+from ._add_network import add_network as add_network
 from ._differential_regions import differential_regions as differential_regions
+from ._drug_response_setup import drug_response_setup as drug_response_setup
 from ._harmonize_genes import harmonize_genes as harmonize_genes
 from ._link_regions import link_regions as link_regions
 from ._map_reference import map_reference as map_reference

@@ -4,6 +4,7 @@ from ._cell_grn import cell_grn as cell_grn
 from ._compare_grns import compare_grns as compare_grns
 from ._consensus_grn import consensus_grn as consensus_grn
 from ._differential_edges import differential_edges as differential_edges
+from ._drug_response import drug_response as drug_response
 from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._evaluate_drug_sensitivity import evaluate_drug_sensitivity as evaluate_drug_sensitivity
 from ._fit import fit as fit

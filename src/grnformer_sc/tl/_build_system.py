@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from .._core.checks import fail, listing
@@ -16,9 +17,11 @@ from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
+from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ._celloracle import infer_celloracle
+from ._flecs import infer_flecs
 from ._pcnet import infer_pcnet
 from ._read import Read
 from ._renge import infer_renge
@@ -43,6 +46,7 @@ class System:
 
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
+    "flecs": System(FlecsOptions, infer_flecs, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
 }
@@ -84,11 +88,22 @@ def build_system(
     network = network_of_links(found.edges, list(given.groups.cat.categories), found.holds)
     evidence = str(found.edges["evidence"].iloc[0])
     params = {
-        "method": method, "groupby": groupby, "rng_root": f"{root:032x}", "evidence": evidence, "options": asdict(chosen),
+        "method": method, "groupby": groupby, "rng_root": f"{root:032x}", "evidence": evidence,
+        "options": _recorded(chosen),
     }  # fmt: skip
     record = recipe("build_grn", params, inputs={"rna": layer or "X", "atac": ""}, dropped=found.dropped)
     link_results(network, keys, given.rna, given.groups, record, found.stored).write(given.rna)
     return data if copy else None
+
+
+def _recorded(chosen: Any) -> dict[str, Any]:
+    """Options as the recipe keeps them: numbers and names, of a table or an object its kind and size."""
+    plain = (str, int, float, bool, type(None))
+    return {
+        field.name: value if isinstance(value := getattr(chosen, field.name), plain)
+        else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
+        for field in fields(chosen)
+    }  # fmt: skip
 
 
 def options_of(method: str, given: Mapping[str, Any] | None) -> Any:
@@ -98,9 +113,10 @@ def options_of(method: str, given: Mapping[str, Any] | None) -> Any:
     known = {field.name: field for field in fields(kind)}
     unknown = [name for name in given if name not in known]
     if unknown:
+        near = [hit for name in unknown for hit in get_close_matches(name, known, n=1)]
         raise fail(
             ValueError, f"options of method={method!r} are {listing(known, 30)}.", f"unknown {listing(unknown)}.",
-            "use these names.",
+            f"did you mean {listing(near)}?" if near else "use these names.",
         )  # fmt: skip
     missing = [name for name, each in known.items() if each.default is MISSING and name not in given]
     if missing:

@@ -21,7 +21,7 @@ def edges_of_networks(
     rna: AnnData, networks: Sequence[str] | Mapping[str, Any] | None, *, leave_out: str = ""
 ) -> dict[str, pd.DataFrame]:
     """Edge tables by name: networks stored in the RNA, tables or files; by default all stored ones but `leave_out`."""
-    stored = {key: value["edges"] for key, value in rna.uns.items() if _is_network(value)}
+    stored = stored_networks(rna)
     if networks is None:
         networks = [key for key in stored if key != leave_out]
     if isinstance(networks, str):
@@ -35,14 +35,20 @@ def edges_of_networks(
             ValueError, f"at least {FEWEST} networks are needed.", f"{len(named)}; stored are {listing(stored)}.",
             "make another with grs.tl.build_grn(method=...), or pass tables in a dictionary.",
         )  # fmt: skip
-    return {str(name): _edges(source, stored) for name, source in named.items()}
+    return {str(name): edges_of(source, stored) for name, source in named.items()}
+
+
+def stored_networks(rna: AnnData) -> dict[str, pd.DataFrame]:
+    """Edge tables of all networks in `uns`, by base name."""
+    return {key: value["edges"] for key, value in rna.uns.items() if _is_network(value)}
 
 
 def _is_network(value: Any) -> bool:
     return isinstance(value, Mapping) and "edges" in value and "eregulons" in value
 
 
-def _edges(source: Any, stored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def edges_of(source: Any, stored: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Edge table of one network: stored under a base name, a table, or a file."""
     if isinstance(source, str) and source in stored:
         return stored[source]
     if isinstance(source, pd.DataFrame) and list(source.columns) == list(EDGE_COLUMNS):

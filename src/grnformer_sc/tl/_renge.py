@@ -75,23 +75,11 @@ def read_design(given: SystemInput, options: RengeOptions) -> tuple[np.ndarray, 
     for reason, number in dropped.items():
         if number:
             logger.info("renge: %d %s left out", number, reason.replace("_", " "))
-    times, time = np.unique(_times(given, options.time_key)[kept], return_inverse=True)
+    value = np.zeros(given.rna.n_obs) if options.time_key is None else given.times(options.time_key)
+    times, time = np.unique(value[kept], return_inverse=True)
     knocked = genes.get_indexer(pd.Index(used)).astype(np.int64)
     knockout = pd.Index(used).get_indexer(pd.Index(label[kept]))
     return kept, Design(time, np.where(knockout < 0, knocked.size, knockout), times, knocked), dropped
-
-
-def _times(given: SystemInput, time_key: str | None) -> np.ndarray:
-    if time_key is None:
-        return np.zeros(given.rna.n_obs)
-    text = given.column(time_key, "time_key")
-    times = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(times).all():
-        raise fail(
-            ValueError, f"times must be numbers: those of {time_key!r} since the knock-out.",
-            f"{listing(sorted(set(text[~np.isfinite(times)])))}.", "write them as numbers, all in one unit.",
-        )  # fmt: skip
-    return times
 
 
 def _expressed(counts: Rows, control: np.ndarray) -> np.ndarray:

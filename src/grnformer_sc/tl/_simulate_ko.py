@@ -24,6 +24,7 @@ from ..grn.wiring import Wiring, wiring_of
 from ._arguments import need_unset
 from ._inputs import network_groups, ordered_cells
 from ._perturbed import Level, levels_of, places_of
+from ._simulate_flecs import flecs_changes
 from ._simulate_renge import renge_changes
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STEP = "simulate_ko"
-MODELS = ("linear", "boosted", "renge")
+STORED = {"flecs": flecs_changes, "renge": renge_changes}  # models that lie beside a network
+MODELS = ("linear", "boosted", *STORED)
 MOST_STEPS = 20
 USUAL_STEPS = 3  # as in CellOracle
 
@@ -42,7 +44,7 @@ def simulate_ko(
     genes: str | Sequence[str],
     *,
     level: Level | Mapping[str, Level] = 0.0,
-    model: Model | Literal["renge"] = "linear",
+    model: Model | Literal["flecs", "renge"] = "linear",
     n_steps: int | None = None,
     groupby: str | None = None,
     per_cell: bool = False,
@@ -77,6 +79,7 @@ def simulate_ko(
         `"linear"`: ridge coefficients of each group, drawn towards those of all groups where cells are few.
         `"boosted"`: boosted trees on cells of all groups; slower, finds thresholds and interactions. `"renge"`: the model
         that RENGE fitted to knock-outs (`key="grn_renge"`); groups are its times, the gene need regulate nothing.
+        `"flecs"`: the differential equations of FLeCS (`key="grn_flecs"`), integrated over its times with the genes held.
     n_steps
         Links that a change can travel; 1 is direct targets only. By default 3, or as many as RENGE was fitted with.
     groupby
@@ -141,13 +144,13 @@ def simulate_ko(
         data = copy_of(data)
     rna_data, network = rna_of(data, rna), network_of(data, key, rna)
     earlier = _earlier(rna_data.uns, slots)
-    if model == "renge":
+    if model == "flecs" or model == "renge":  # noqa: PLR1714 (a test that mypy can read)
         need_unset(
             {"groupby": groupby, "per_cell": per_cell or None, "layer": layer}, fix="leave them out.",
-            expected="model='renge' foretells one change per time, from its stored model.",
+            expected=f"model={model!r} foretells one change per time, from its stored model.",
         )  # fmt: skip
         with step(logger, "simulate_ko") as facts:
-            out, said = renge_changes(rna_data, network, key, slots, genes, level=level, n_steps=n_steps, step=STEP)
+            out, said = STORED[model](rna_data, network, key, slots, genes, level=level, n_steps=n_steps, step=STEP)
             facts.extend(said)
         _write(out, rna_data, slots, earlier, per_cell=False)
         return data if copy else None

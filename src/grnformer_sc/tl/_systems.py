@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._core.checks import fail, need_between
+from .._core.checks import fail, listing, need_between
 from .._core.inputs import find_group
 from .._core.settings import settings
 from ..get._read import rna_of
@@ -39,6 +39,17 @@ class SystemInput:
     def column(self, name: str, option: str) -> pd.Series:
         """Text of a column of obs, wherever it is; `option` is what an error calls it."""
         return find_group(self.data, self.rna, None, name, option=option).astype(str)
+
+    def times(self, name: str) -> np.ndarray:
+        """Numbers of the column that `time_key` names."""
+        text = self.column(name, "time_key")
+        times = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
+        if not np.isfinite(times).all():
+            raise fail(
+                ValueError, f"times must be numbers: those of {name!r}.",
+                f"{listing(sorted(set(text[~np.isfinite(times)])))}.", "write them as numbers, all in one unit.",
+            )  # fmt: skip
+        return times
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""`simulate_ko` with the model that FLeCS stored beside its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._core.checks import fail
+from .._core.keys import PerturbationKeys
+from .._core.params import recipe
+from .._core.results import Results
+from ..grn.network import Network
+from ..grn.wiring import steps_from, wiring_of
+from ._arguments import need_unset
+from ._flecs import MODEL
+from ._perturbed import Level, levels_of, places_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..grn.systems.flecs.predict import Predictor
+
+MOST_STEPS = 100  # links between two genes, more than any network needs
+
+
+def flecs_changes(
+    rna: AnnData,
+    network: Network,
+    key: str,
+    slots: PerturbationKeys,
+    genes: str | Sequence[str],
+    *,
+    level: Level | Mapping[str, Level],
+    n_steps: int | None,
+    step: str,
+) -> tuple[Results, list[str]]:
+    """Changes at every time of the data while genes are held at levels, and facts for the log."""
+    need_unset(
+        {"n_steps": n_steps}, expected="model='flecs' integrates over the times of the data.", fix="leave it out."
+    )
+    predictor = flecs_of(rna, key)
+    levels = levels_of([genes] if isinstance(genes, str) else list(genes), level)
+    wiring = wiring_of(network, predictor.genes)
+    source = places_of(list(levels), predictor.genes, network, wiring)
+    names = predictor.genes[source]
+    place = rna.var_names.get_indexer(predictor.genes)
+    there = np.flatnonzero(place >= 0)
+    reached = steps_from(wiring, source, MOST_STEPS)
+    change = np.zeros((rna.n_vars, predictor.times.size), dtype=np.float32)
+    change[place[there]] = (predictor.change(levels).T * (reached >= 0))[there]
+    steps = np.full(change.shape, -1, dtype=np.int8)
+    steps[place[there]] = reached[there]
+    params = {"model": "flecs", "n_steps": None, "groupby": None, "per_cell": False, "network": key}
+    record = recipe(step, params, inputs={"network": key}, dropped={"genes_missing": int((place < 0).sum())})
+    held = np.array([min(levels[name], float(predictor.highest[i])) for name, i in zip(names, source, strict=True)])
+    out = Results(varm={slots.change: change, slots.step: steps})
+    out.uns[slots.uns] = {
+        "genes": names.to_numpy(dtype=object), "levels": held,
+        "group_names": np.asarray([f"{time:g}" for time in predictor.times], dtype=object), "params": record,
+    }  # fmt: skip
+    said = ", ".join(f"{name} at {value:.3g}" for name, value in zip(names, held, strict=True))
+    return out, [said, f"{int((reached[:, 0] == 1).sum())} direct targets", f"{predictor.times.size} times"]
+
+
+def flecs_of(rna: AnnData, key: str) -> Predictor:
+    """The model stored with a network, which must be one of FLeCS's."""
+    from ..grn.systems.flecs.predict import Predictor
+
+    stored = rna.uns[key].get(MODEL, {})
+    if "decay" not in stored:
+        raise fail(
+            ValueError, "model='flecs' needs a network that FLeCS made.", f"key={key!r} names another.",
+            "run grs.tl.build_grn(adata, method='flecs', options={...}) and pass key='grn_flecs'.",
+        )  # fmt: skip
+    return Predictor.from_uns(stored)
