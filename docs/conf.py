@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "results",
     "ablations",
+    "catalogue",
 ]
 exclude_patterns = ["_build", "jupyter_execute", "README.md"]
 templates_path = ["_templates"]
@@ -38,7 +39,12 @@ default_role = "code"
 html_theme = "sphinx_book_theme"
 html_title = "grnformer_sc"
 html_static_path = ["_static"]
-html_theme_options = {"show_toc_level": 2, "use_download_button": False, "use_fullscreen_button": False}
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the search is in the side bar; a second one would fill a bar of its own
+}
 
 autosummary_generate = True
 autodoc_member_order = "bysource"

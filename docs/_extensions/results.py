@@ -21,7 +21,7 @@ NAMES = {
     "aupr": "AUPR", "cpu_s": "CPU s", "wall_s": "wall s", "extra_mb": "extra memory, MB", "r2": "R²",
     "file_mb": "file, MB", "cpu_ms_per_region": "CPU ms per region", "took_gb": "took, GB", "foretold_gb": "foretold, GB",
     "took_s": "took, s", "foretold_s": "foretold, s", "times_faster": "times faster", "times_less_cpu": "times less CPU",
-    "p_below_05": "p below .05",
+    "p_below_05": "p below .05", "rmse": "RMSE", "pearson": "Pearson",
 }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.drug_response(mdata["rna"], n_splits=2)
     grs.pp.add_network(mdata["rna"], grs.get.network(mdata), key_added="grn_given")
     grs.tl.simulate_ko(mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().idxmax(), per_cell=True)
+    grs.tl.perturbation_flow(mdata["rna"], basis="grn_auc")
     rna, perturbed = mdata["rna"], grs.get.grn(mdata)["tf"].value_counts().index[:2].astype(str)
     rna.obs["lost"] = np.resize([*perturbed, "control"], rna.n_obs)
     told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
@@ -66,6 +67,13 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
+    cells, lines = grs.datasets.simulate_drug_lines(60, 240, n_genes=100, n_tfs=10, rng=0)
+    lines.var_names, lines.obs["a/b"] = rna.var_names, lines.obs["drug1"]
+    rna.obs["labels"] = cells.obs["drug1"].to_numpy()
+    grs.tl.drug_sensitivity(
+        rna, lines, drug="a/b", method="adversarial", n_seeds=1, batch_key="donor", label_key="labels"
+    )
+    grs.tl.evaluate_drug_sensitivity(rna, {"a/b": "labels"}, n_draws=5)
     grs.tl.fit(mdata["rna"], max_epochs=1)
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
@@ -185,6 +193,8 @@ def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path:
         grs.get.drug_response,
         lambda a: grs.get.grn(a, key="grn_given"),
         grs.get.rank_targets,
+        lambda a: grs.get.drug_sensitivity(a, "a/b"),
+        lambda a: grs.get.drug_sensitivity(a, kind="models"),
         grs.get.attention,
         grs.get.training,
         grs.get.comparison,

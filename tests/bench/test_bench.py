@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import grnformer_sc as grs
 from grnformer_sc.bench import Run, Table
@@ -136,11 +137,9 @@ def test_undefined_figures_are_left_out_of_means() -> None:
 
 def test_fingerprints_tell_data_apart_and_ignore_storage() -> None:
     x = np.random.default_rng(0).poisson(0.5, (6, 4)).astype(np.float32)
-    import scipy.sparse as sp
-
     csr = sp.csr_matrix(x)
-    assert grs.bench.fingerprint(csr) == grs.bench.fingerprint(sp.csc_matrix(x))
-    assert grs.bench.fingerprint(csr) != grs.bench.fingerprint(sp.csr_matrix(x + 1))
+    assert grs.bench.fingerprint([csr]) == grs.bench.fingerprint([sp.csc_matrix(x)])
+    assert grs.bench.fingerprint([csr]) != grs.bench.fingerprint([sp.csr_matrix(x + 1)])
     table = pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})
-    assert grs.bench.fingerprint(table) == grs.bench.fingerprint(table.astype({"a": "category"}))
-    assert grs.bench.fingerprint(["ab", "c"]) != grs.bench.fingerprint(["a", "bc"])
+    assert grs.bench.fingerprint([table]) == grs.bench.fingerprint([table.astype({"a": "category"})])
+    assert grs.bench.fingerprint([["ab", "c"]]) != grs.bench.fingerprint([["a", "bc"]])

@@ -173,9 +173,3 @@ def test_unknown_forms_are_refused(rna):
         grs.get.network(rna, format="xls")
     with pytest.raises(ValueError, match="as_ must be one of"):
         grs.get.cell_graph(rna, "cell0", as_="xls")
-
-
-def test_every_listed_method_can_be_asked_for(rna):
-    from grnformer_sc.tl._build_grn import METHODS
-
-    assert set(grs.get.methods()["method"]) == set(METHODS)

@@ -10,8 +10,9 @@ import pytest
 import scipy.sparse as sp
 
 from grnformer_sc._core.rows import Rows
+from grnformer_sc.grn.systems.groups import GroupNetworks
 from grnformer_sc.grn.systems.scrank import ranking
-from grnformer_sc.grn.systems.scrank.networks import GroupNetworks, direct, group_network, joined
+from grnformer_sc.grn.systems.scrank.networks import direct, group_network, joined
 from grnformer_sc.grn.systems.scrank.options import PcnetOptions
 from grnformer_sc.grn.systems.scrank.ranking import perturbed, score, shifts, target_scores
 from grnformer_sc.grn.systems.scrank.regression import pc_network

@@ -206,7 +206,7 @@ def test_options_that_do_not_fit_are_named(options: dict[str, Any], error: type[
 
 def test_arguments_without_effect_are_refused() -> None:
     adata = cells()
-    with pytest.raises(ValueError, match=r"no such options\. Found: \[norm, prior, n_runs\]"):
+    with pytest.raises(ValueError, match=r"no such options\. Found: \[norm, n_runs, prior\]"):
         grs.tl.build_grn(adata, method="renge", options=FAST, prior=pd.DataFrame(), n_runs=2, norm="pyscenic")
     with pytest.raises(ValueError, match=r"one network of all cells\. Found: groupby='day'"):
         grs.tl.build_grn(adata, method="renge", options=FAST, groupby="day")

@@ -147,6 +147,38 @@ class PerturbationKeys:
     def layer(self) -> str:
         return self.base
 
+    @property
+    def flow(self) -> str:
+        return f"{self.base}_flow"
+
+    @property
+    def score(self) -> str:
+        return f"{self.base}_score"
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityKeys:
+    """Slots of the sensitivity of cells to one drug."""
+
+    base: str
+
+    @classmethod
+    def for_drug(cls, drug: str, key_added: str | None = None) -> SensitivityKeys:
+        """Name the slots after the drug unless they are named; formats take a "/" for a path."""
+        return cls(f"sens_{drug}".replace("/", "_") if key_added is None else key_added)
+
+    @property
+    def obs(self) -> str:
+        return self.base
+
+    @property
+    def sd(self) -> str:
+        return f"{self.base}_sd"
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
 
 @dataclass(frozen=True, slots=True)
 class DrugResponseKeys:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._table import Network
 
 
-def with_network(adata: AnnData, network: Network, seed: int = 0, key: str = "grn") -> AnnData:
+def with_network(adata: AnnData, network: Network, *, seed: int = 0, key: str = "grn") -> AnnData:
     """Exchange the network of an object for one of chance; regulators, their signs and switches stay.
 
     Parameters
@@ -49,6 +49,15 @@ def with_network(adata: AnnData, network: Network, seed: int = 0, key: str = "gr
         There is no network of that name.
     ValueError
         `network` is not among those above.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> rna = grs.datasets.simulate_multiome(200, n_genes=100, n_tfs=10, n_types=2, rng=0)["rna"]
+    >>> grs.tl.build_grn(rna, method="ridge", tfs="is_tf", key_added="grn")
+    >>> other = grs.bench.with_network(rna, "rewired", seed=1)
+    >>> [len(grs.get.grn(cells)) == len(grs.get.grn(rna)) for cells in (rna, other)]
+    [True, True]
     """
     need_one_of(network, ("", "own", "none", "rewired", "permuted"), name="network")
     if network in ("", "own"):

@@ -119,8 +119,8 @@ def drug_response(
     trivial = tuple(Run(name, "baseline") for name in (*baselines, *ridges))
     runs = (*trivial, *with_controls(OURS, n_rewired=n_rewired, seed=rng))
     values = np.where(responses.known, responses.values, 0.0)
-    data = fingerprint(adata.X, adata.obs_names, values, responses.known, responses.names, get.grn(adata, key=key))
-    held = fingerprint(folds.fold)
+    data = fingerprint([adata.X, adata.obs_names, values, responses.known, responses.names, get.grn(adata, key=key)])
+    held = fingerprint([folds.fold])
     return Table(f"{DRUG_RESPONSE} by {folds.name}", data, held, HEADLINE, "drug", runs, measure)
 
 
@@ -129,7 +129,7 @@ def _prepared(
 ) -> tuple[AnnData, dict[str, Any]]:
     """Data and arguments of one run; the user's object is not written to."""
     if run.method == OURS:
-        data = with_network(adata, run.network, run.seed, key)
+        data = with_network(adata, run.network, seed=run.seed, key=key)
         kept = [name for name in reps if run.network != "none" or name not in NETWORK_REPS]
         return _own(data), {"method": OURS, "use_rep": kept} if kept else {"method": "mf"}
     data = _own(adata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -74,14 +74,50 @@ class Table:
 
 
 def with_controls(method: str, *, n_rewired: int = LEAST_REWIRED, seed: int = 0) -> tuple[Run, ...]:
-    """A method that uses a network, and its controls: no network, random ones, one whose genes changed their names."""
+    """List the runs of a method that uses a network: its own, none, one of other names, and random ones.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    n_rewired
+        Networks of the same degrees; `grs.bench.report` asks for ten.
+    seed
+        Of the method, and of the first random network; the others count on from it.
+
+    Returns
+    -------
+    Runs: `own`, `none`, `permuted`, then `rewired` ones.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> [run.network for run in grs.bench.with_controls("ours", n_rewired=2)]
+    ['own', 'none', 'permuted', 'rewired', 'rewired']
+    """
     rewired = tuple(Run(method, "control", "rewired", seed + number) for number in range(n_rewired))
     others = (Run(method, "control", "none", seed), Run(method, "control", "permuted", seed))
     return (Run(method, "ours", "own", seed), *others, *rewired)
 
 
-def fingerprint(*parts: Any) -> str:
-    """Hash of arrays, sparse matrices, tables and text: 16 hexadecimal digits, the same on every machine."""
+def fingerprint(parts: Iterable[Any]) -> str:
+    """Hash what a table is about, the same on every machine and for any sparse format of the same numbers.
+
+    Parameters
+    ----------
+    parts
+        Arrays, sparse matrices, tables, text or numbers; their order counts.
+
+    Returns
+    -------
+    16 hexadecimal digits of SHA-256.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> grs.bench.fingerprint(["cells.h5ad", [1, 2, 3]]) == grs.bench.fingerprint(["cells.h5ad", [1, 2, 4]])
+    False
+    """
     state = hashlib.sha256()
     for part in parts:
         for piece in _pieces(part):

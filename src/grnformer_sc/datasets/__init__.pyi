@@ -3,4 +3,5 @@ from ._registry import fetch as fetch
 from ._registry import registry as registry
 from ._sequence import simulated_genome as simulated_genome
 from ._simulate import simulate_multiome as simulate_multiome
+from ._simulate_drug_lines import simulate_drug_lines as simulate_drug_lines
 from ._snare import snare_cortex as snare_cortex

@@ -140,11 +140,11 @@ def simulate_multiome(
     need_between(hubs, 0, 5, name="hubs")
     root = as_root(rng)
     layout = lay_out_genome(n_genes, n_tfs, regulated, generator(root, "layout"))
-    plan = _draw_regulation(layout, n_tfs, n_types, hubs, generator(root, "regulation"))
+    plan = draw_regulation(layout, n_tfs, n_types, hubs, generator(root, "regulation"))
     if not planted:
         layout, plan = _cut_links(layout, plan)
     plan = replace(plan, knocked_out=_tf_numbers(knockout, layout))
-    types = _draw_types(n_cells, n_types, generator(root, "types"))
+    types = draw_types(n_cells, n_types, generator(root, "types"))
     starts = range(0, n_cells, CHUNK)
     chunks = [_draw_cells(types[s : s + CHUNK], layout, plan, generator(root, "cells", s)) for s in starts]
     activity, rna, atac = zip(*chunks, strict=True)
@@ -181,14 +181,14 @@ def _check_sizes(n_cells: int, n_genes: int, n_tfs: int, n_types: int) -> None:
         raise fail(ValueError, "every type needs 2 cells.", f"{n_cells} cells, {n_types} types.", "give more cells.")
 
 
-def _draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> Int[np.ndarray, " cells"]:
+def draw_types(n_cells: int, n_types: int, rng: np.random.Generator) -> Int[np.ndarray, " cells"]:
     """Type of every cell: unequal sizes, none below a third of the mean, in random order."""
     size = rng.uniform(0.4, 1.6, n_types)
     edges = np.rint(np.cumsum(size) / size.sum() * n_cells).astype(np.int64)
     return rng.permutation(np.searchsorted(edges, np.arange(n_cells), side="right"))
 
 
-def _draw_regulation(layout: Layout, n_tfs: int, n_types: int, hubs: float, rng: np.random.Generator) -> Regulation:
+def draw_regulation(layout: Layout, n_tfs: int, n_types: int, hubs: float, rng: np.random.Generator) -> Regulation:
     n_regions, n_genes = len(layout.regions), len(layout.genes)
     enhancers = np.unique(layout.links["region"])
     rest = np.setdiff1d(np.flatnonzero(~layout.regions["promoter"].to_numpy()), enhancers)
@@ -259,6 +259,18 @@ def _draw_cells(
     types: Int[np.ndarray, " cells"], layout: Layout, plan: Regulation, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "cells tfs"], sp.csr_matrix, sp.csr_matrix]:
     """Latent activity, RNA counts and ATAC counts of one chunk of cells."""
+    activity, opened, rate = draw_states(types, layout, plan, rng)
+    size = rng.lognormal(0, 0.35, (types.size, 1))
+    rna = rng.poisson(rate * size * rng.gamma(1 / DISPERSION, DISPERSION, rate.shape))
+    mean = opened * plan.region_rate * rng.lognormal(0, 0.4, (types.size, 1))
+    atac = rng.poisson(mean * (ATAC_DEPTH / max(float((opened * plan.region_rate).mean()), 1e-9)))
+    return activity.astype(np.float32), sp.csr_matrix(rna, dtype=np.float32), sp.csr_matrix(atac, dtype=np.float32)
+
+
+def draw_states(
+    types: Int[np.ndarray, " cells"], layout: Layout, plan: Regulation, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "cells tfs"], Float[np.ndarray, "cells regions"], Float[np.ndarray, "cells genes"]]:
+    """Latent activity, openness and expected RNA counts (of a cell of mean depth), before anything is measured."""
     n, n_tfs = types.size, plan.coupling.size
     factors = rng.normal(size=(n, len(plan.tf_factors)))
     shown = plan.tf_types[types] + factors @ plan.tf_factors + rng.normal(0, 0.5, (n, n_tfs))
@@ -269,12 +281,11 @@ def _draw_cells(
     regulated = _regulate(activity, opened, layout, plan)
     regulated[:, :n_tfs] = np.exp(0.9 * shown)
     regulated[:, plan.knocked_out] = 0
-    rate = plan.gene_base * regulated * np.exp(plan.gene_types.T[types] + factors @ plan.gene_factors.T)
-    size = rng.lognormal(0, 0.35, (n, 1))
-    rna = rng.poisson(rate * size * rng.gamma(1 / DISPERSION, DISPERSION, rate.shape))
-    mean = opened * plan.region_rate * rng.lognormal(0, 0.4, (n, 1))
-    atac = rng.poisson(mean * (ATAC_DEPTH / max(float((opened * plan.region_rate).mean()), 1e-9)))
-    return activity.astype(np.float32), sp.csr_matrix(rna, dtype=np.float32), sp.csr_matrix(atac, dtype=np.float32)
+    return (
+        activity,
+        opened,
+        plan.gene_base * regulated * np.exp(plan.gene_types.T[types] + factors @ plan.gene_factors.T),
+    )
 
 
 def _regulate(
@@ -308,7 +319,7 @@ def _regulate(
     return np.where(has, 0.05 + 1.6 * x / (0.35 + x), 0.5)
 
 
-def _truth(layout: Layout, plan: Regulation) -> pd.DataFrame:
+def true_links(layout: Layout, plan: Regulation) -> pd.DataFrame:
     table = layout.links.merge(plan.sites, on="region")
     activators = table.assign(n=table["sign"] > 0).groupby(["region", "gene"])["n"].transform("sum")
     logic = np.where((table["sign"] < 0) | (activators < 2), "single", np.where(table["both"], "and", "or"))
@@ -331,7 +342,7 @@ def _rna(counts: sp.csr_matrix, obs: pd.DataFrame, layout: Layout, plan: Regulat
 
     out = AnnData(counts, obs=obs.copy(), var=layout.genes.copy())
     tfs = out.var_names[out.var["is_tf"].to_numpy()]
-    out.uns[TRUTH] = _truth(layout, plan)
+    out.uns[TRUTH] = true_links(layout, plan)
     out.obsm[TRUTH_ACTIVITY] = pd.DataFrame(activity, index=obs.index, columns=tfs)
     return out
 

@@ -7,6 +7,7 @@ from ._cells import cell_graph as cell_graph
 from ._comparison import comparison as comparison
 from ._differential_edges import differential_edges as differential_edges
 from ._drug_response import drug_response as drug_response
+from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups

@@ -1,3 +1,6 @@
+from ._auc import auc_interval as auc_interval
+from ._auc import roc_auc as roc_auc
+from ._auc import roc_curve as roc_curve
 from ._bootstrap import bootstrap_mean as bootstrap_mean
 from ._counts import poisson_deviance as poisson_deviance
 from ._drug import drug_response_scores as drug_response_scores
@@ -5,6 +8,8 @@ from ._drug import within_correlation as within_correlation
 from ._drug import within_spread as within_spread
 from ._knockouts import knockout_activity as knockout_activity
 from ._knockouts import knockout_shift as knockout_shift
+from ._labels import batch_confounding as batch_confounding
+from ._labels import label_agreement as label_agreement
 from ._links import average_precision as average_precision
 from ._links import link_recovery as link_recovery
 from ._links import recovery_per_tf as recovery_per_tf
@@ -13,3 +18,10 @@ from ._nulls import expression_matched_links as expression_matched_links
 from ._nulls import rewired_links as rewired_links
 from ._overlap import link_overlap as link_overlap
 from ._prediction import held_out_prediction as held_out_prediction
+from ._warnings import ConfoundedLabelsWarning as ConfoundedLabelsWarning
+from ._warnings import FewLinesWarning as FewLinesWarning
+from ._warnings import InvertedLabelsWarning as InvertedLabelsWarning
+from ._warnings import JudgementWarning as JudgementWarning
+from ._warnings import LostGenesWarning as LostGenesWarning
+from ._warnings import MissingLabelsWarning as MissingLabelsWarning
+from ._warnings import OneClassWarning as OneClassWarning

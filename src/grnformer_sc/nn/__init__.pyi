@@ -1,4 +1,7 @@
 from .adapter import GraphAdapter as GraphAdapter
+from .adversarial import AdversarialNet as AdversarialNet
+from .adversarial import reverse_gradient as reverse_gradient
+from .adversarial import train_adversarial as train_adversarial
 from .backbones import Backbone as Backbone
 from .backbones import BackboneConfig as BackboneConfig
 from .backbones import Encoded as Encoded

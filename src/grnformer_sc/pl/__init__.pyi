@@ -2,9 +2,11 @@ from ._activity import activity as activity
 from ._attention import attention as attention
 from ._comparison import comparison as comparison
 from ._drug_response import drug_response as drug_response
+from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._leaderboard import leaderboard as leaderboard
 from ._network import network as network
 from ._perturbation import perturbation as perturbation
+from ._perturbation_flow import perturbation_flow as perturbation_flow
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._region_gene import region_gene as region_gene

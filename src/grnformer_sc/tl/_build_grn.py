@@ -37,6 +37,7 @@ from ._write import network_results
 logger = logging.getLogger(__name__)
 
 METHODS = (DEFAULT_METHOD, *SCORERS, *SYSTEMS)
+EVIDENCE = ("annotation", "motifs", "window")  # what a system that reads evidence shares with the default method
 SHOWN_FDR = 0.2  # in the log
 RECORDED = ("norm", "binarize", "quantile")
 RECORDED_OF_DEFAULT = ("window", "extended", "n_perm", "max_fdr")
@@ -89,7 +90,7 @@ def build_grn(
         `"eregulon"`, or one that scores TF -> gene links from the RNA alone: `"grnboost2"`, `"genie3"`, `"ridge"`,
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
-        rules of their own, which `options` names: `"renge"`, `"pcnet"`.
+        rules of their own, which `options` names: `"celloracle"` (needs a prior or motifs), `"pcnet"`, `"renge"`.
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
@@ -198,10 +199,18 @@ def build_grn(
     }  # fmt: skip
     if method in SYSTEMS:
         of_cells = {"norm": norm, "binarize": unless(binarize, "mixture"), "quantile": unless(quantile, 0.9)}
-        of_runs = {"batch_key": batch_key, "prior": prior, "n_runs": unless(n_runs, 1), "resume": resume or None}
-        _need_unset(method, {**of_default, **of_cells, **of_runs, "atac_layer": atac_layer})
+        of_runs = {"batch_key": batch_key, "n_runs": unless(n_runs, 1), "resume": resume or None}
+        of_evidence = {"prior": prior, "atac_layer": atac_layer}
+        if SYSTEMS[method].evidence:
+            of_evidence, of_default = {}, {k: v for k, v in of_default.items() if k not in EVIDENCE}
+        _need_unset(method, {**of_default, **of_cells, **of_runs, **of_evidence})
+        gathered = partial(
+            gather, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
+            barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior,
+            settings=settings_of(preset, window=window), regions=prior is None,
+        )  # fmt: skip
         return build_system(
-            data, method, options, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,
+            data, method, options, gathered, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,
             n_jobs=n_jobs, copy=copy,
         )  # fmt: skip
     _need_unset(method, {"options": options})

@@ -15,11 +15,14 @@ from .._core.params import recipe
 from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
+from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
+from ._celloracle import infer_celloracle
 from ._pcnet import infer_pcnet
+from ._read import Read
 from ._renge import infer_renge
-from ._systems import SystemInput, SystemNetwork, read_input
+from ._systems import EvidenceInput, SystemNetwork, read_input
 from ._write import link_results
 
 logger = logging.getLogger(__name__)
@@ -27,14 +30,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A class of options, and the function that makes a network with them; some make one network of all cells."""
+    """A class of options, and the function that makes a network with them.
+
+    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits.
+    """
 
     options: Callable[..., Any]
-    infer: Callable[[SystemInput, Any], SystemNetwork]
+    infer: Callable[[Any, Any], SystemNetwork]
     by_group: bool
+    evidence: bool = False
 
 
 SYSTEMS: dict[str, System] = {
+    "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
 }
@@ -44,6 +52,7 @@ def build_system(
     data: Any,
     method: str,
     options: Mapping[str, Any] | None,
+    gather: Callable[[Any], Read],
     *,
     groupby: str | None,
     tfs: Any,
@@ -54,7 +63,7 @@ def build_system(
     n_jobs: int | None,
     copy: bool,
 ) -> Any:
-    """Make the network of a system and write it, without scores of cells."""
+    """Make the network of a system and write it, without scores of cells; `gather` reads what the default method does."""
     system, chosen = SYSTEMS[method], options_of(method, options)
     if groupby is not None and not system.by_group:
         raise fail(
@@ -64,13 +73,18 @@ def build_system(
     keys, root, jobs = GrnKeys.for_method(method, key_added), as_root(rng), resolve_jobs(n_jobs)
     if copy:
         data = copy_of(data)
-    given = read_input(data, groupby=groupby, tfs=tfs, rna=rna, layer=layer, root=root, n_jobs=jobs)
+    given: Any
+    if system.evidence:
+        given = EvidenceInput(gather(data), root, jobs)
+    else:
+        given = read_input(data, groupby=groupby, tfs=tfs, rna=rna, layer=layer, root=root, n_jobs=jobs)
     with step(logger, f"build_grn: {method}") as facts:
         found = system.infer(given, chosen)
         facts.append(f"{len(found.edges)} edges, {found.edges['tf'].nunique()} regulators")
     network = network_of_links(found.edges, list(given.groups.cat.categories), found.holds)
+    evidence = str(found.edges["evidence"].iloc[0])
     params = {
-        "method": method, "groupby": groupby, "rng_root": f"{root:032x}", "evidence": "none", "options": asdict(chosen),
+        "method": method, "groupby": groupby, "rng_root": f"{root:032x}", "evidence": evidence, "options": asdict(chosen),
     }  # fmt: skip
     record = recipe("build_grn", params, inputs={"rna": layer or "X", "atac": ""}, dropped=found.dropped)
     link_results(network, keys, given.rna, given.groups, record, found.stored).write(given.rna)

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from .._core.checks import fail, listing
 from .._core.logging import progress
-from ..grn.systems.scrank.networks import FEWEST_CELLS, GroupNetworks, group_network, needed_bytes
+from ..grn.systems.groups import GroupNetworks
+from ..grn.systems.scrank.networks import FEWEST_CELLS, group_network, needed_bytes
 from ..grn.systems.scrank.options import PcnetOptions
 from ..priors import tf_names
 from ._systems import SystemInput, SystemNetwork, need_memory

@@ -20,7 +20,7 @@ from .._core.params import recipe
 from .._core.results import Results
 from .._core.settings import resolve_jobs
 from ..get._read import rna_of
-from ..grn.systems.scrank.networks import GroupNetworks
+from ..grn.systems.groups import GroupNetworks
 from ..grn.systems.scrank.ranking import Action, target_scores
 from ._shifted import need_action, networks_of, targets_of
 

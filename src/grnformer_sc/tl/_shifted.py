@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.checks import fail, listing, need_between, need_one_of
 from ..get._read import stored
-from ..grn.systems.scrank.networks import GroupNetworks
+from ..grn.systems.groups import GroupNetworks
 
 ACTIONS = ("antagonist", "agonist")
 MOST_HOPS = 3

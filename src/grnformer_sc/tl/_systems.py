@@ -16,6 +16,7 @@ from ..get._read import rna_of
 from ..grn.score import CellInput
 from ._evidence import read_evidence
 from ._inputs import ordered_cells
+from ._read import Read
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,6 +39,25 @@ class SystemInput:
     def column(self, name: str, option: str) -> pd.Series:
         """Text of a column of obs, wherever it is; `option` is what an error calls it."""
         return find_group(self.data, self.rna, None, name, option=option).astype(str)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceInput:
+    """What the default method reads: counts, groups, a prior or motif hits with candidate regions, all in name order."""
+
+    read: Read
+    root: int
+    n_jobs: int
+
+    @property
+    def rna(self) -> AnnData:
+        """The RNA, where the network is written."""
+        return self.read.rna
+
+    @property
+    def groups(self) -> pd.Series:
+        """Group of every cell."""
+        return self.read.groups
 
 
 @dataclass(frozen=True, slots=True)

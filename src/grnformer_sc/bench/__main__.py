@@ -1,0 +1,54 @@
+"""One command per leaderboard: `python -m grnformer_sc.bench perturbation cells.h5ad scores.csv control=ctrl`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import yaml
+
+from .. import bench
+from .._core.checks import fail, listing
+
+TASKS = ("perturbation", "drug_response", "drug_sensitivity")
+SHOWN = ["method", "kind", "network", "mean", "low", "high", "n", "gain", "gain_low", "gain_high", "collapsed"]
+USAGE = """python -m grnformer_sc.bench TASK DATA.h5ad [MORE.h5ad] SCORES.csv [name=value ...]
+
+TASK: {}; name=value: arguments of grs.bench.TASK. SCORES.csv is resumed where it exists.
+"""
+
+
+def main(words: list[str]) -> int:
+    """Fill the table and print its leaderboard; 0 when all is well."""
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    plain = [word for word in words if "=" not in word]
+    if len(plain) < 3 or plain[0] not in TASKS:
+        sys.stderr.write(USAGE.format(", ".join(TASKS)))
+        return 2
+    make = getattr(bench, plain[0])
+    table = make(*(ad.read_h5ad(path) for path in plain[1:-1]), **arguments(make, named))
+    board = bench.report(bench.run(table, Path(plain[-1])))
+    main_rows = board[board["metric"] == table.headline]
+    first = board.iloc[0]
+    sys.stdout.write(
+        f"{table.name}: {table.headline} by {table.item} (data {table.data}, split {table.split})\n"
+        f"{main_rows[SHOWN].to_string(index=False, float_format='{:.4f}'.format)}\n"
+        f"best baseline: {first['baseline']}; controls: {first['controls'] or 'none needed'}; {first['interval']}\n"
+    )
+    return 0
+
+
+def arguments(make: Any, named: dict[str, str]) -> dict[str, Any]:
+    """Read values as YAML; a name that the table does not take is an error."""
+    known = inspect.signature(make).parameters
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise fail(ValueError, f"{unknown} are no arguments of {make.__name__}.", f"{listing(known)}.", "use these.")
+    return {name: yaml.safe_load(value) for name, value in named.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
