@@ -37,7 +37,7 @@ class DeepCDRSettings:
     dropout: float = 0.1
     lr: float = 1e-3
     batch_size: int = 1024
-    epochs: int = 15
+    epochs: int = 10
     patience: int = 3
     held: float = 0.1
 
