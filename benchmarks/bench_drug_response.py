@@ -65,7 +65,8 @@ def figures(truth: np.ndarray, found: np.ndarray, leaked: np.ndarray) -> dict[st
 def bench_published(record: Callable[..., None]) -> None:
     from grnformer_sc.grn.drug.factors import factorise, offsets
     from grnformer_sc.grn.drug.kernels import gaussian
-    from grnformer_sc.grn.drug.model import Similarity, means, predictor
+    from grnformer_sc.grn.drug.model import Similarity, means
+    from grnformer_sc.grn.drug.predictor import predictor
 
     table = split.rows_of_protocol(DATA)
     rows = split.test_rows(table, DATA)
