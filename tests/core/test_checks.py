@@ -56,6 +56,12 @@ def test_long_lists_are_cut_and_counted() -> None:
     assert checks.listing("ab") == "[a, b]"
 
 
+def test_names_come_with_those_most_like_them() -> None:
+    assert checks.nearest(["GATA9", "x", "y", "z"], ["TP53", "GATA1"]).startswith("'GATA9' (nearest: [GATA1")
+    assert checks.nearest(["a", "b", "c", "d"], ["e"]).endswith(", and 1 more")
+    assert checks.nearest(["a"], []) == "'a' (nearest: [])"
+
+
 def test_dense_and_sparse_give_the_same_verdict() -> None:
     for x in (ONES * 0.5, (ONES * 0.5).toarray()):
         with pytest.raises(ValueError, match=r"values such as 0\.5"):

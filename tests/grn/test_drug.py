@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from grnformer_sc.grn.drug.choose import choose, mixtures
 from grnformer_sc.grn.drug.factors import factorise, offsets
 from grnformer_sc.grn.drug.folds import SPLITS, folds_of, training_pairs
 from grnformer_sc.grn.drug.kernels import (
@@ -18,7 +19,8 @@ from grnformer_sc.grn.drug.kernels import (
     smoothed,
     tanimoto,
 )
-from grnformer_sc.grn.drug.model import Choice, Similarity, choose, means, mixtures, predict, predictor
+from grnformer_sc.grn.drug.model import Choice, Similarity, means, predict
+from grnformer_sc.grn.drug.predictor import predictor
 
 LINES, DRUGS, RANK = 60, 20, 3
 

@@ -199,18 +199,21 @@ class TestDrugs:
         with pytest.raises(ValueError, match="shape"):
             grs.tl.drug_response(lines, split="drug", drug_rep=features.to_numpy()[:3])
 
-    def test_deepcdr_learns_from_pairs_and_stops_on_its_validation_part(self, lines: Any) -> None:
+    def test_deepcdr_learns_from_pairs_and_stops_on_its_validation_part(self) -> None:
         pytest.importorskip("rdkit")
-        grs.tl.drug_response(lines, method="deepcdr", n_splits=2, final=False)
-        table = grs.get.drug_response(lines, key="drug_response_deepcdr")
-        assert np.corrcoef(table["value"], table["predicted"])[0, 1] > 0.3
-        assert (lines.uns["drug_response_deepcdr"]["choices"]["epochs"] >= 1).all()
+        lines = grs.datasets.simulate_drug_response(30, n_drugs=8, n_genes=40, rng=0)
+        grs.pp.drug_response_setup(lines, lines.uns["response"], smiles=lines.uns["smiles"]["smiles"])
+        held = pd.Series(0, index=lines.obs_names[:10])
+        given = {"method": "deepcdr", "split": held, "final": False, "key_added": "net"}
+        grs.tl.drug_response(lines, **given)
+        table = grs.get.drug_response(lines, key="net")
+        assert np.corrcoef(table["value"], table["predicted"])[0, 1] > 0.5
+        assert lines.uns["net"]["choices"].loc["0", "epochs"] >= 1
         spoilt = lines.copy()
-        fold = spoilt.obsm["drug_response_deepcdr_fold"]
-        spoilt.obsm["drug_response"][fold == 0] += 100
-        grs.tl.drug_response(spoilt, method="deepcdr", n_splits=2, final=False)
-        found = [data.obsm["drug_response_deepcdr"][fold == 0] for data in (lines, spoilt)]
-        np.testing.assert_array_equal(*found)
+        test = spoilt.obsm["net_fold"] == 0
+        spoilt.obsm["drug_response"][test] += 100
+        grs.tl.drug_response(spoilt, **given)
+        np.testing.assert_array_equal(spoilt.obsm["net"][test], lines.obsm["net"][test])
 
 
 @pytest.mark.parametrize(

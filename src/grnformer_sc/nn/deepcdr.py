@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+LEAST_BATCH, STEPS = 16, 8  # small tables are cut into so many steps a pass
 TOWER, CODE, JOINED = 256, 100, 300  # widths of the published network
 
 
@@ -25,7 +26,8 @@ class DeepCDRSettings:
     dropout
         Of towers; twice that before the output.
     lr, batch_size, epochs, patience
-        Adam; pairs per step; most passes; passes without a better validation error before it stops.
+        Adam; pairs per step, at most an eighth of them; most passes; passes
+        without a better validation error before it stops.
     held
         Share of the training lines or pairs that is validated on.
     """
@@ -35,7 +37,7 @@ class DeepCDRSettings:
     dropout: float = 0.1
     lr: float = 1e-3
     batch_size: int = 1024
-    epochs: int = 15
+    epochs: int = 10
     patience: int = 3
     held: float = 0.1
 
@@ -140,10 +142,11 @@ def _train(
     """Best validation error and the pass that gave it; `net` keeps its weights."""
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
     pairs, judged = torch.from_numpy(train), torch.from_numpy(held)
+    size = max(LEAST_BATCH, min(settings.batch_size, len(pairs) // STEPS))
     best, state, at = float("inf"), {}, 0
     for epoch in range(1, settings.epochs + 1):
         net.train()
-        for batch in torch.split(torch.randperm(len(pairs)), settings.batch_size):
+        for batch in torch.split(torch.randperm(len(pairs)), size):
             if len(batch) < 2:  # a batch norm needs two
                 continue
             line, drug = pairs[batch].T

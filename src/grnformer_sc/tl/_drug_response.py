@@ -20,7 +20,8 @@ from .._core.results import Results
 from .._core.rng import RngLike, as_root, generator, seed_for
 from ..grn.drug.folds import Split, folds_of, training_pairs
 from ..grn.drug.kernels import gaussian, linear
-from ..grn.drug.model import Predictor, Similarity, predictor
+from ..grn.drug.model import Similarity
+from ..grn.drug.predictor import Predictor, predictor
 from ..priors._drug_structure import drug_graphs
 from ._drug_inputs import (
     NETWORK_REPS,
