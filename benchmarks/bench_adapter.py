@@ -6,16 +6,14 @@ Both have the same projections; the keys of the adapter end with its sink. They 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from bench_message_passing import MEMORY
-from race import _status, run
+from race import rise, run, take_turns
 
 CELLS, TOKENS, HEADS, DIM, TFS = 8, 1200, 8, 256, 200
 BARS = {"default memory": 2.0, "heap kept": 1.3}
@@ -47,33 +45,14 @@ def contenders() -> dict[str, Callable[[], None]]:
 
 def race() -> Callable[[], dict[str, list[float]]]:
     """Let the contenders take turns after a warm-up; the call returns median CPU and wall seconds."""
-    calls = contenders()
-
-    def call() -> dict[str, list[float]]:
-        laps: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-        for lap in range(10):
-            for name, step in calls.items():
-                start, start_cpu = time.perf_counter(), time.process_time()
-                step()
-                if lap >= 3:
-                    laps[name].append((time.process_time() - start_cpu, time.perf_counter() - start))
-        return {name: np.median(values, axis=0).tolist() for name, values in laps.items()}
-
-    return call
+    return partial(take_turns, contenders(), 10, 3)
 
 
 def peak(name: str) -> Callable[[], float]:
     """The call returns how far one step rises above what was held before, in MB."""
     step = contenders()[name]
     step()
-
-    def call() -> float:
-        before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")
-        step()
-        return _status("VmHWM") - before
-
-    return call
+    return partial(rise, step)
 
 
 @pytest.mark.parametrize("memory", list(MEMORY))

@@ -6,15 +6,14 @@ of the fusion is set against that of the twelve layers; on a GPU the step is tak
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from bench_message_passing import ACTIVE, EDGES, GENES, TFS
-from race import _status, run
+from bench_message_passing import ACTIVE, EDGES, GENES, TFS, shared_graph
+from race import rise, run, take_turns
 
 LAYERS, DIM, HEADS, TOKENS, QUERIES = 12, 512, 8, 1200, 200
 BAR = 0.25
@@ -49,19 +48,11 @@ def cells() -> Any:
 
 def network() -> Any:
     """An activating and a repressing eRegulon per TF, and 50 co-expressed genes for each."""
-    from grnformer_sc.nn.graph import StructureGraph
-
     g = torch.Generator().manual_seed(0)
     pairs = torch.unique(torch.randint(0, 2 * TFS * GENES, (EDGES,), generator=g))
-    rows = torch.arange(2 * TFS)
-    partner_tf = torch.arange(TFS).repeat_interleave(50)
-    return StructureGraph(
-        GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
-        indptr=torch.searchsorted(pairs // GENES, torch.arange(2 * TFS + 1)), targets=pairs % GENES,
-        partner_indptr=torch.tensor([0, partner_tf.numel()]), partner_tf=partner_tf,
-        partner_gene=torch.randint(0, GENES, partner_tf.shape, generator=g),
-        partner_r=torch.rand(partner_tf.shape, generator=g),
-    )  # fmt: skip
+    tf = torch.arange(TFS).repeat_interleave(50)
+    gene = torch.randint(0, GENES, tf.shape, generator=g)
+    return shared_graph(pairs // GENES, pairs % GENES, (tf, gene, torch.rand(tf.shape, generator=g)))
 
 
 def steps() -> dict[str, Callable[[], None]]:
@@ -107,21 +98,9 @@ def steps() -> dict[str, Callable[[], None]]:
     }
 
 
-def race() -> Callable[[], dict[str, tuple[float, float]]]:
+def race() -> Callable[[], dict[str, list[float]]]:
     """Let the steps take turns; the call returns median CPU and wall seconds of each."""
-    calls = steps()
-
-    def call() -> dict[str, tuple[float, float]]:
-        laps: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-        for lap in range(LAPS + WARM_UP):
-            for name, step in calls.items():
-                start, start_cpu = time.perf_counter(), time.process_time()
-                step()
-                if lap >= WARM_UP:
-                    laps[name].append((time.process_time() - start_cpu, time.perf_counter() - start))
-        return {name: tuple(np.median(values, axis=0).tolist()) for name, values in laps.items()}
-
-    return call
+    return partial(take_turns, steps(), LAPS + WARM_UP, WARM_UP)
 
 
 def peak(name: str) -> Callable[[], float]:
@@ -135,16 +114,13 @@ def peak(name: str) -> Callable[[], float]:
             torch.cuda.reset_peak_memory_stats()
             step()
             return (torch.cuda.max_memory_allocated() - held) / 2**20
-        before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")
-        step()
-        return _status("VmHWM") - before
+        return rise(step)
 
     return call
 
 
 def bench_fusion(record: Callable[..., None]) -> None:
-    took: dict[str, tuple[float, float]] = run(race, repeats=1).result
+    took: dict[str, list[float]] = run(race, repeats=1).result
     bare, fused = took["without a network"], took["grnformer_sc"]
     extra = {name: run(peak, name, repeats=1).result for name in ("without a network", "grnformer_sc")}
     what = f"training step, {LAYERS} layers, width {DIM}, {TOKENS} tokens, {device().type}"

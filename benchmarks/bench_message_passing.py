@@ -7,14 +7,12 @@ weights; their outputs are compared. They take turns in one process, since ratio
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from race import run
+from race import run, take_turns
 
 CELLS, GENES, TFS, EDGES, ACTIVE = 64, 2000, 200, 30_000, 0.3
 REPEATS, WARM_UP = 9, 5
@@ -40,19 +38,28 @@ def network() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return pairs // GENES, pairs % GENES, torch.rand(CELLS, 2 * TFS, generator=g) < ACTIVE
 
 
+def shared_graph(
+    eregulon: torch.Tensor, gene: torch.Tensor, partners: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> Any:
+    """Network of one group: an activating and a repressing eRegulon per TF; co-expressed pairs as TF, gene and r."""
+    from grnformer_sc.nn.graph import StructureGraph
+
+    rows, (tf, other, r) = torch.arange(2 * TFS), partners
+    return StructureGraph(
+        GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
+        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene,
+        partner_indptr=torch.tensor([0, tf.numel()]), partner_tf=tf, partner_gene=other, partner_r=r,
+    )  # fmt: skip
+
+
 def ours(dim: int, layers: int, x: torch.Tensor, up: torch.Tensor) -> tuple[Callable[[], torch.Tensor], Any]:
     """Select rows by bits, embed, backward; nothing is prepared."""
     from grnformer_sc.nn.gated import GatedEdges
-    from grnformer_sc.nn.graph import StructureGraph
     from grnformer_sc.nn.structure import StructureEncoder
 
     eregulon, gene, bits = network()
-    none, rows = torch.zeros(0, dtype=torch.long), torch.arange(2 * TFS)
-    graph = StructureGraph(
-        GENES, 1, row_group=rows * 0, row_eregulon=rows, row_tf=rows // 2, row_sign=torch.where(rows % 2 == 0, 1, -1),
-        indptr=torch.searchsorted(eregulon, torch.arange(2 * TFS + 1)), targets=gene, partner_indptr=rows[:2] * 0,
-        partner_tf=none, partner_gene=none, partner_r=torch.zeros(0),
-    )  # fmt: skip
+    none = torch.zeros(0, dtype=torch.long)
+    graph = shared_graph(eregulon, gene, (none, none, torch.zeros(0)))
     encoder, group = StructureEncoder(dim, dim, layers=layers, dropout=0.0), torch.zeros(CELLS, dtype=torch.long)
 
     def call() -> torch.Tensor:
@@ -121,14 +128,8 @@ def race(dim: int, layers: int) -> Callable[[], dict[str, list[float]]]:
 
     def call() -> dict[str, list[float]]:
         difference = float((mine() - disjoint()).abs().max())
-        laps: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-        for lap in range(repeats + (WARM_UP if dim < 256 else 1)):
-            for name, step in calls.items():
-                start, start_cpu = time.perf_counter(), time.process_time()
-                step()
-                if lap >= repeats // 2:
-                    laps[name].append((time.process_time() - start_cpu, time.perf_counter() - start))
-        return {name: [*np.median(values, axis=0).tolist(), difference] for name, values in laps.items()}
+        took = take_turns(calls, repeats + (WARM_UP if dim < 256 else 1), repeats // 2)
+        return {name: [*seconds, difference] for name, seconds in took.items()}
 
     return call
 

@@ -72,6 +72,26 @@ def _measure(contender: Callable[[], Callable[[], Any]], repeats: int) -> Lap:
     return Lap(min(cpu), min(wall), _status("VmHWM") - resident, result)
 
 
+def take_turns(calls: dict[str, Callable[[], Any]], laps: int, skipped: int) -> dict[str, list[float]]:
+    """Median CPU and wall seconds of calls that take turns; the first laps do not count."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for lap in range(laps):
+        for name, step in calls.items():
+            start, start_cpu = time.perf_counter(), time.process_time()
+            step()
+            if lap >= skipped:
+                taken[name].append((time.process_time() - start_cpu, time.perf_counter() - start))
+    return {name: np.median(values, axis=0).tolist() for name, values in taken.items()}
+
+
+def rise(step: Callable[[], Any]) -> float:
+    """How far resident memory rises above what was held before a call, in MB."""
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    step()
+    return _status("VmHWM") - before
+
+
 def _status(field: str) -> float:
     """Memory of this process in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive, directives
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from ablate import store, table
-from results import shown
+from results import row_of, shown
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = {
@@ -144,15 +144,9 @@ def nothing() -> nodes.Node:
 def grid_of(head: list[str], rows: list[list[Any]]) -> nodes.table:
     """Table of text and nodes."""
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in head), cols=len(head))
-    group += nodes.thead("", line(head))
-    group += nodes.tbody("", *(line(row) for row in rows))
+    group += nodes.thead("", row_of(head))
+    group += nodes.tbody("", *(row_of(row) for row in rows))
     return nodes.table("", group, classes=["colwidths-auto"])
-
-
-def line(cells: list[Any]) -> nodes.row:
-    """Row of a table."""
-    parts = [cell if isinstance(cell, nodes.Node) else nodes.paragraph("", str(cell)) for cell in cells]
-    return nodes.row("", *(nodes.entry("", part) for part in parts))
 
 
 def setup(app: Any) -> dict[str, Any]:

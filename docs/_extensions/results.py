@@ -136,20 +136,22 @@ def _table(table: pd.DataFrame, digits: int = 3) -> nodes.table:
     columns = list(table.columns[1:] if repeated else table.columns)
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in columns), cols=len(columns))
     labels = [NAMES.get(str(name), str(name).replace("_", " ")) for name in columns]
-    group += nodes.thead("", _row([("" if label in ("what", "who") else label) for label in labels]))
+    group += nodes.thead("", row_of([("" if label in ("what", "who") else label) for label in labels]))
     body = nodes.tbody()
     for value, rows in table.groupby(first, sort=False):
         if repeated:
             entry = nodes.entry("", nodes.paragraph("", "", nodes.strong("", str(value))), morecols=len(columns) - 1)
             body += nodes.row("", entry)
         for row in rows[columns].itertuples(index=False):
-            body += _row([shown(cell, digits) for cell in row])
+            body += row_of([shown(cell, digits) for cell in row])
     group += body
     return nodes.table("", group, classes=["colwidths-auto"])
 
 
-def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
+def row_of(cells: list[Any]) -> nodes.row:
+    """Row of a table, of text and nodes."""
+    parts = [cell if isinstance(cell, nodes.Node) else nodes.paragraph("", str(cell)) for cell in cells]
+    return nodes.row("", *(nodes.entry("", part) for part in parts))
 
 
 def _words(text: str) -> list[nodes.Node]:

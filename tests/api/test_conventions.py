@@ -18,7 +18,7 @@ PACKAGE = Path(grnformer_sc.__file__).parent
 DOCS = Path(__file__).parents[2] / "docs" / "api"
 NAMESPACES = ("pp", "tl", "get", "pl", "model", "metrics", "datasets", "priors")
 TAKES_DATA = ("pp", "tl", "get", "pl")
-DATA_NAMES = ("data", "adata", "mdata", "rna", "atac")
+DATA_NAMES = ("data", "adata", "mdata", "rna", "atac", "board")
 IN_PLACE = ("pp", "tl")
 NEED_FILES = {("datasets", "fetch"), ("datasets", "snare_cortex")}  # examples need files that are not in the package
 

@@ -14,7 +14,8 @@ import scipy.sparse as sp
 import zarr
 
 from grnformer_sc._core.inputs import open_rows
-from grnformer_sc._core.rows import Rows, as_rows, row_sums
+from grnformer_sc._core.rows import Rows, as_rows, members, row_sums
+from grnformer_sc.grn.metacells import pool
 
 N_CELLS, N_GENES = 53, 17
 COUNTS = np.random.default_rng(0).poisson(0.5, (N_CELLS, N_GENES)).astype(np.float32)
@@ -67,6 +68,18 @@ def test_columns_come_in_the_order_asked_for() -> None:
     np.testing.assert_array_equal(rows.to_memory().toarray(), COUNTS[:, order])
     assert rows.to_memory().has_sorted_indices
     np.testing.assert_array_equal(rows.take(np.array([3])).toarray(), COUNTS[[3]][:, order])
+
+
+def test_an_absent_column_is_empty_in_rows_and_in_their_sums() -> None:
+    order = np.array([4, -1, 0, -1])
+    expected = np.where(order < 0, 0, COUNTS[:, order])
+    rows = Rows(sp.csr_matrix(COUNTS), order)
+    np.testing.assert_array_equal(rows.to_memory().toarray(), expected)
+    np.testing.assert_array_equal(rows.take(np.array([7, 2, 7])).toarray(), expected[[7, 2, 7]])
+    labels = np.arange(N_CELLS) % 3 - 1
+    sums = np.stack([expected[labels == label].sum(axis=0) for label in (0, 1)])
+    np.testing.assert_array_equal(pool(rows, labels, 2).toarray(), sums)
+    np.testing.assert_array_equal((members(labels, 2) @ rows.to_memory()).toarray(), sums)
 
 
 def test_wrapping_drops_stored_zeros_and_leaves_the_input() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from grnformer_sc._core.settings import settings
 from grnformer_sc.model import GRNFormer, ModelConfig
 from grnformer_sc.model.inference import batches
 from grnformer_sc.nn.backbones import Backbone, BackboneConfig, ScGPT, get_backbone, register_backbone
@@ -18,12 +17,6 @@ from grnformer_sc.nn.backbones import Backbone, BackboneConfig, ScGPT, get_backb
 toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
 NAMES = ["scgpt", "scfoundation", "scpalm"]
 SMALL = {"dim": 16, "heads": 2, "mask_ratio": 0.3, "max_queries": 20, "dropout": 0.0}
-
-
-@pytest.fixture(autouse=True)
-def no_bars():
-    with settings.override(progress=False):
-        yield
 
 
 def trained(backbone, adata, *, epochs=1, lr=0.01, **config):

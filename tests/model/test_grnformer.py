@@ -10,36 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from grnformer_sc._core.settings import settings
 from grnformer_sc.model import GRNFormer, ModelConfig
 from grnformer_sc.model.grnformer import _need_same_genes
 
-toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
-SMALL = ModelConfig(dim=16, heads=2, layers=1, structure_layers=1, mask_ratio=0.3, max_queries=20)
-
-
-@pytest.fixture(autouse=True)
-def no_bars():
-    with settings.override(progress=False):
-        yield
-
-
-def trained(adata=None, config=SMALL, **options):
-    adata = toy_rna() if adata is None else adata
-    GRNFormer.setup_anndata(adata)
-    model = GRNFormer(adata, config)
-    model.train(**{"max_epochs": 2, "batch_size": 32, "accelerator": "cpu", "devices": 1, **options})
-    return model
+small = runpy.run_path(str(Path(__file__).with_name("small.py")))
+toy_rna, trained, weights, SMALL = (small[name] for name in ("toy_rna", "trained", "weights", "SMALL"))
 
 
 @pytest.fixture(scope="module")
 def model():
-    with settings.override(progress=False):
-        return trained()
-
-
-def weights(model):
-    return {name: value.numpy().tobytes() for name, value in model.module.state_dict().items()}
+    return trained()
 
 
 def test_same_rng_same_weights(model):

@@ -19,12 +19,6 @@ from grnformer_sc.nn.lpm import LPMNet
 SMALL = LPMConfig(dim=8, hidden=32, epochs=3, batch_size=64)
 
 
-@pytest.fixture(autouse=True)
-def no_bars():
-    with grs.settings.override(progress=False):
-        yield
-
-
 def planted(n_perturbations=12, n_contexts=4, n_readouts=30, *, seed=0):
     """Change = effect of the perturbation on the readout, stronger or weaker by context."""
     rng = np.random.default_rng(seed)

@@ -26,12 +26,6 @@ scfoundation = runpy.run_path(str(HERE / "nn" / "test_scfoundation.py"))
 SIZES = {"dim": 8, "layers": 3, "heads": 2, "hidden": 12}
 
 
-@pytest.fixture(autouse=True)
-def no_bars():
-    with grs.settings.override(progress=False):
-        yield
-
-
 def scgpt_folder(path: Path, genes: list[str], **config) -> Path:
     """Genes in another order than the data's, the cell's token in their middle."""
     names = [*genes[::-1][:10], "<cls>", *genes[::-1][10:], "<pad>"]

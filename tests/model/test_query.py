@@ -11,29 +11,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from grnformer_sc._core.settings import settings
-from grnformer_sc.model import GRNFormer, ModelConfig
+from grnformer_sc.model import GRNFormer
 
-toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
-SMALL = ModelConfig(dim=16, heads=2, layers=1, structure_layers=1, mask_ratio=0.3, max_queries=20)
+small = runpy.run_path(str(Path(__file__).with_name("small.py")))
+toy_rna, weights, SMALL = (small[name] for name in ("toy_rna", "weights", "SMALL"))
 TRAIN = {"batch_size": 32, "accelerator": "cpu", "devices": 1}
-
-
-@pytest.fixture(autouse=True)
-def no_bars():
-    with settings.override(progress=False):
-        yield
 
 
 @pytest.fixture(scope="module")
 def model():
     """Trained on cells with accessibility."""
-    with settings.override(progress=False):
-        adata = toy_rna(200)
-        GRNFormer.setup_anndata(adata)
-        model = GRNFormer(adata, SMALL)
-        model.train(8, lr=0.01, **TRAIN)
-        return model
+    return small["trained"](toy_rna(200), max_epochs=8, lr=0.01)
 
 
 @pytest.fixture
@@ -44,10 +32,6 @@ def cells():
     new = ad.AnnData(sp.csr_matrix(x, dtype=np.float32), var=other.var.copy())
     new.obs_names = [f"n{i}" for i in range(300)]
     return new
-
-
-def weights(model, part=""):
-    return {name: value.numpy().tobytes() for name, value in model.module.state_dict().items() if part in name}
 
 
 def test_before_training_it_is_the_trained_model(model, cells):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
@@ -19,41 +20,21 @@ import scipy.sparse as sp
 import torch
 import zarr
 
-from grnformer_sc._core.settings import settings
 from grnformer_sc.data.module import CellDataModule, group_weights
-from grnformer_sc.model import GRNFormer, ModelConfig
+from grnformer_sc.model import ModelConfig
 from grnformer_sc.model.assemble import ModelLoss
 from grnformer_sc.model.memory import kept_bytes, largest_batch, out_of_memory
 from grnformer_sc.nn.layer import recompute_layers
 
 SCRIPT = Path(__file__).with_name("train_in_process.py")
-script = runpy.run_path(str(SCRIPT))
-toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
-SMALL = ModelConfig(**script["SMALL"])
-
-
-@pytest.fixture(autouse=True)
-def no_bars():
-    with settings.override(progress=False):
-        yield
-
-
-def trained(adata=None, config=SMALL, **options):
-    adata = toy_rna() if adata is None else adata
-    GRNFormer.setup_anndata(adata)
-    model = GRNFormer(adata, config)
-    model.train(**{"max_epochs": 2, "batch_size": 20, "accelerator": "cpu", "devices": 1, **options})
-    return model
+small = runpy.run_path(str(Path(__file__).with_name("small.py")))
+toy_rna, weights, SMALL = (small[name] for name in ("toy_rna", "weights", "SMALL"))
+trained = partial(small["trained"], batch_size=20)
 
 
 @pytest.fixture(scope="module")
 def model():
-    with settings.override(progress=False):
-        return trained()
-
-
-def weights(model):
-    return {name: value.numpy().tobytes() for name, value in model.module.state_dict().items()}
+    return trained()
 
 
 def in_process(out, model=None, train=None, **popen):

@@ -11,23 +11,14 @@ from pathlib import Path
 import numpy as np
 
 import grnformer_sc as grs
-from grnformer_sc.model import GRNFormer, ModelConfig
-
-SMALL = {"dim": 16, "heads": 2, "layers": 1, "max_queries": 20, "mask_ratio": 0.3}
-
-
-def train(model: dict, train: dict) -> GRNFormer:
-    adata = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]()
-    GRNFormer.setup_anndata(adata)
-    fitted = GRNFormer(adata, ModelConfig(**SMALL | model))
-    fitted.train(**{"max_epochs": 2, "batch_size": 20, "accelerator": "cpu", "devices": 1} | train)
-    return fitted
-
+from grnformer_sc.model import ModelConfig
 
 if __name__ == "__main__":
     out, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    small = runpy.run_path(str(Path(__file__).with_name("small.py")))
+    config = ModelConfig(**small["SMALL"].to_dict() | options["model"])
     with grs.settings.override(progress=False):
-        fitted = train(options.get("model", {}), options.get("train", {}))
+        fitted = small["trained"](config=config, **{"batch_size": 20} | options["train"])
     arrays = {name: value.numpy() for name, value in fitted.module.state_dict().items()}
     rank = os.environ.get("LOCAL_RANK", "0")
     np.savez(out.with_stem(f"{out.stem}{rank}"), history=fitted.history.to_numpy(float), **arrays)

@@ -20,17 +20,10 @@ QUICK = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_bars():
-    with grs.settings.override(progress=False):
-        yield
-
-
 @pytest.fixture(scope="module")
 def fitted():
     adata = toy_rna()
-    with grs.settings.override(progress=False):
-        return adata, grs.tl.fit(adata, **QUICK)
+    return adata, grs.tl.fit(adata, **QUICK)
 
 
 def test_the_slots_hold_what_the_model_says(fitted):

@@ -106,6 +106,13 @@ class Rows:
         return out if out.has_sorted_indices else sp.csr_matrix(out.tocsc().tocsr())
 
 
+def members(codes: np.ndarray, n_codes: int, weights: np.ndarray | None = None) -> sp.csr_matrix:
+    """Matrix (codes x rows) that adds up the rows of each code, each times its weight; negative codes are left out."""
+    row = np.flatnonzero(codes >= 0)
+    value = np.ones(row.size) if weights is None else weights[row]
+    return sp.csr_matrix((value, (codes[row], row)), (n_codes, codes.size))
+
+
 def ordered(x: sp.csr_matrix, columns: np.ndarray) -> sp.csr_matrix:
     """Columns in another order, -1 for an empty one."""
     found = columns >= 0

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from .._core.checks import fail
-from .._core.rows import Rows
+from .._core.rows import Rows, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,12 @@ def count_rates(
 
     Genes never seen get half a molecule, and groups are shrunk to the overall rates by one mean cell: no rate is zero.
     """
-    row = np.full(codes.size, n_groups, dtype=np.int64)  # a last row for cells without a group
-    row[codes >= 0] = codes[codes >= 0]
-    used = np.zeros(codes.size, dtype=bool)
-    used[chosen] = True
+    label = np.full(codes.size, -1, dtype=np.int64)
+    label[chosen] = np.where(codes[chosen] >= 0, codes[chosen], n_groups)  # a last row for cells without a group
     sums = np.zeros((n_groups + 1, counts.shape[1]))
     for first, part in counts.blocks():
-        here = np.flatnonzero(used[first : first + part.shape[0]])
-        member = sp.csr_matrix((np.ones(here.size), (row[first + here], here)), (n_groups + 1, part.shape[0]))
-        sums += (member @ part.astype(np.float64)).toarray()
+        own = members(label[first : first + part.shape[0]], n_groups + 1)
+        sums += (own @ part.astype(np.float64)).toarray()
     total = sums.sum(axis=0)
     if not total.any():
         raise fail(ValueError, "training needs cells with counts.", "no counts.", "give another layer=.")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
 from .._core.checks import fail
+from .._core.rows import members
 from .groups import BLOCK_EREGULONS, specificity
 from .moderated import Compared, Design, choose_design, compare, false_discovery
 
@@ -96,8 +96,7 @@ def unit_sums(
     out = np.zeros((n_units, x.shape[1]))
     for first in range(0, x.shape[0], BLOCK_CELLS):
         own = units[first : first + BLOCK_CELLS]
-        member = sp.csr_matrix((np.ones(own.size), (own, np.arange(own.size))), (n_units, own.size))
-        out += member @ x[first : first + own.size].astype(np.float64)
+        out += members(own, n_units) @ x[first : first + own.size].astype(np.float64)
     return out
 
 

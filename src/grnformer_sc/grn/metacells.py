@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from .._core.rows import Rows, as_rows
+from .._core.rows import Rows, as_rows, ordered
 
 FEWEST, MOST = 500, 1500  # metacells of large data
 POOLED = 20  # cells per metacell aimed at
@@ -87,11 +87,11 @@ def pool(
     """
     rows = as_rows(x)
     n_labels = int(labels.max()) + 1 if n_labels is None else n_labels
-    total = sp.csr_matrix((n_labels, rows.shape[1]), dtype=np.float32)
+    total = sp.csr_matrix((n_labels, rows.source.shape[1]), dtype=np.float32)
     for first, part in replace(rows, columns=None).blocks(POOL_BLOCK):
         used = np.flatnonzero(labels[first : first + part.shape[0]] >= 0)
         sums = np.ones(used.size, dtype=np.float32), (labels[first + used], used)
         if detected:
             part = sp.csr_matrix((np.ones_like(part.data), part.indices, part.indptr), part.shape)  # noqa: PLW2901
         total = total + sp.csr_matrix(sums, (n_labels, part.shape[0])) @ part
-    return total if rows.columns is None else sp.csr_matrix(total[:, rows.columns])
+    return total if rows.columns is None else ordered(total, rows.columns)

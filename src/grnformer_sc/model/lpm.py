@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn import functional
@@ -211,16 +212,15 @@ class LPM:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a model that `save` wrote."""
-        from safetensors import safe_open
-
         with safe_open(str(path), framework="pt") as file:
             meta = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         if "lpm" not in meta:
             raise fail(ValueError, "the file must be written by LPM.save.", f"{path}.", "use LPM.load_published.")
         known = json.loads(meta["lpm"])
         history = pd.DataFrame({"train_loss": known["history"]})
         return cls(
-            _net_of(load_file(path), Path(path)),
+            _net_of(state, Path(path)),
             Vocabulary.from_dict(known),
             scale=float(known["scale"]),
             history=history,
@@ -259,12 +259,13 @@ def _train(net: LPMNet, values: np.ndarray, conditions: Conditions, config: LPMC
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, config.decay)
     losses = []
+    net.train()
     for epoch in tqdm(range(config.epochs), desc="LPM", disable=not settings.progress):
         order, total = generator(root, "order", epoch).permutation(target.size), 0.0
         for first in range(0, order.size, size):
             part = order[first : first + size]
             inputs = [x.to(where) for x in (*conditions.take(row[part]), torch.from_numpy(readout[part]))]
-            loss = functional.mse_loss(net.train()(*inputs), torch.from_numpy(target[part]).to(where))
+            loss = functional.mse_loss(net(*inputs), torch.from_numpy(target[part]).to(where))
             if not torch.isfinite(loss):
                 raise fail(
                     FloatingPointError, "the loss must be a finite number.", f"{loss.item()} in epoch {epoch}.",

@@ -42,10 +42,11 @@ def kept_bytes(net: nn.Module, loss: Loss, collator: Collator, cells: Int64[np.n
 
     def count_inputs(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         for x in inputs:
-            if isinstance(layer, Layer) and layer.recompute and isinstance(x, Tensor):
+            if isinstance(x, Tensor):
                 count(x)
 
-    hooks = [part.register_forward_pre_hook(count_inputs) for part in net.modules()]
+    recomputed = [part for part in net.modules() if isinstance(part, Layer) and part.recompute]
+    hooks = [part.register_forward_pre_hook(count_inputs) for part in recomputed]
     batch = collator(cells, generator(root, "memory"), training=True).to(device)
     rng = torch_generator(root, "memory", device=str(device))
     with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
@@ -61,11 +62,10 @@ def largest_batch(
     net: nn.Module, loss: Loss, collator: Collator, train: Int64[np.ndarray, " train"], *, free: float, root: int
 ) -> int:
     """Largest power of two of cells whose step fits into so many free bytes, by the cells with the most counts."""
-    n_most = min(max(PROBED), train.size)
-    sample = generator(root, "memory").permutation(train)[: 50 * n_most]
+    few, many = (min(n, train.size) for n in PROBED)
+    sample = generator(root, "memory").permutation(train)[: 50 * many]
     size = np.asarray(collator.cells.counts.take(sample).getnnz(axis=1))
-    most = sample[np.argsort(-size, kind="stable")[:n_most]]
-    few, many = min(PROBED[0], n_most), n_most
+    most = sample[np.argsort(-size, kind="stable")[:many]]
     low, high = (kept_bytes(net.train(), loss, collator, most[:n], root) for n in (few, many))
     per_cell = max(1.0, (high - low) / max(many - few, 1))
     left = free - STATES * sum(p.numel() * p.element_size() for p in net.parameters())

@@ -1,6 +1,7 @@
 from ._activity import activity as activity
 from ._attention import attention as attention
 from ._comparison import comparison as comparison
+from ._leaderboard import leaderboard as leaderboard
 from ._network import network as network
 from ._perturbation import perturbation as perturbation
 from ._predicted_change import predicted_change as predicted_change

@@ -16,7 +16,7 @@ from .. import get
 from .._core.checks import fail
 from ..get._read import stored
 from ._order import cluster_order
-from ._style import DIVERGING, NORMAL, SMALL, cell_grid, name_ticks, new_axes, side_bar, tidy
+from ._style import DIVERGING, NORMAL, SMALL, cell_grid, name_ticks, need_top, new_axes, side_bar, tidy
 
 UNREACHED = "0.88"
 FALLS, RISES = to_hex(DIVERGING(0.12)), to_hex(DIVERGING(0.88))
@@ -81,8 +81,7 @@ def perturbation(
     >>> grs.pl.perturbation(mdata).get_title(loc="left")
     'Knock-out of TF05'
     """
-    if top < 1:
-        raise fail(ValueError, "top must be at least 1.", f"{top!r}.", "name how many genes to show.")
+    need_top(top, "genes to show", name="top")
     table = get.perturbation(data, group=group, key=key, rna=rna)
     table = table[table["step"] > 0]
     changed = table[table["change"] != 0]

@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .. import get
-from .._core.checks import fail
-from ._style import BLUE, NORMAL, SMALL, name_ticks, new_axes, shown_note, tidy
+from ._style import BLUE, NORMAL, SMALL, name_ticks, need_top, new_axes, shown_note, tidy
 
 ROW = 0.22  # inches
 
@@ -56,8 +55,7 @@ def rank_cell_types(
     >>> grs.pl.rank_cell_types(rna).get_title(loc="left")
     'TF05 (antagonist)'
     """
-    if n_top < 1:
-        raise fail(ValueError, "n_top must be at least 1.", f"{n_top!r}.", "name how many cell types to show.")
+    need_top(n_top, "cell types to show")
     table, params = get.rank_cell_types(data, key=key, rna=rna), get.params(data, key=key, rna=rna)
     shown = table.head(n_top).iloc[::-1]
     ax = new_axes(4.2, 0.9 + ROW * len(shown)) if ax is None else ax

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from .. import get
 from .._core.checks import fail, listing
-from ._style import BLUE, NORMAL, SMALL, VERMILION, name_ticks, new_axes, shown_note, tidy
+from ._style import BLUE, NORMAL, SMALL, VERMILION, name_ticks, need_top, new_axes, shown_note, tidy
 
 ROW = 0.19  # inches
 PALE = "0.6"
@@ -76,8 +76,7 @@ def rank_eregulons(
     >>> grs.pl.rank_eregulons(mdata).get_title(loc="left")
     'type2 - type1'
     """
-    if n_top < 1:
-        raise fail(ValueError, "n_top must be at least 1.", f"{n_top!r}.", "name how many eRegulons to show.")
+    need_top(n_top, "eRegulons to show")
     table = get.rank_eregulons(data, group=group, within=within, key=key, rna=rna)
     table = table.astype({"group": str, "within": str, "reference": str, "eregulon": str})
     for column in ("group", "within"):

@@ -17,7 +17,7 @@ from .._core.checks import fail, listing, need_key
 from .._core.genome import positions_from_var
 from .._core.inputs import Barcodes, open_rows, resolve, table_of
 from .._core.keys import MOTIFS, GrnKeys
-from .._core.rows import Rows
+from .._core.rows import Rows, members
 from ..grn.region_gene import parse_regions
 from ..priors import gene_annotation
 from ._colours import group_colours
@@ -198,9 +198,7 @@ def _pseudobulk(counts: Rows, columns: np.ndarray, codes: np.ndarray, n_groups: 
     """Counts per million of each group (groups x columns), in one pass over blocks of cells."""
     sums, total = np.zeros((n_groups, columns.size)), np.zeros(n_groups)
     for first, part in counts.blocks():
-        cells = np.flatnonzero(codes[first : first + part.shape[0]] >= 0)
-        own = codes[first + cells]
-        member = sp.csr_matrix((np.ones(cells.size), (own, cells)), (n_groups, part.shape[0]))
+        member = members(codes[first : first + part.shape[0]], n_groups)
         sums += (member @ part[:, columns]).toarray()
         total += member @ np.asarray(part.sum(axis=1), dtype=np.float64).ravel()
     return PER_MILLION * sums / np.maximum(total, 1)[:, None]

@@ -18,7 +18,7 @@ from ..get._read import need_scores, rna_of
 from ..grn.groups import specificity as specificity_scores
 from ._colours import group_colours
 from ._order import chosen_groups
-from ._style import NORMAL, SMALL, tidy
+from ._style import NORMAL, SMALL, need_top, tidy
 
 PER_ROW = 5
 LINE = 9.5  # points from one label to the next
@@ -83,8 +83,7 @@ def specificity(
     ['type1', 'type2']
     """
     need_one_of(kind, ("gene", "region"), name="kind")
-    if n_top < 1:
-        raise fail(ValueError, "n_top must be at least 1.", f"{n_top!r}.", "name how many eRegulons to label.")
+    need_top(n_top, "eRegulons to label")
     table = get.groups(data, key=key, rna=rna).astype({"group": str, "eregulon": str})
     if table["rss"].isna().all():
         need_scores(rna_of(data, rna), GrnKeys(key).auc)

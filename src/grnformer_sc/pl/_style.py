@@ -13,6 +13,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection
 from matplotlib.colors import ListedColormap
 
+from .._core.checks import fail
+
 # Okabe & Ito (2008), readable with colour vision deficiencies
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F",
@@ -61,6 +63,12 @@ def dots(
     ax.set_xlim(-0.7, columns - 0.3)
     ax.set_ylim(rows - 0.3, -0.7)
     return drawn
+
+
+def need_top(value: int, what: str, *, name: str = "n_top") -> None:
+    """Raise `ValueError` when a plot is asked to show nothing; `what` is how to mend it, as in "genes to show"."""
+    if value < 1:
+        raise fail(ValueError, f"{name} must be at least 1.", f"{value!r}.", f"name how many {what}.")
 
 
 def shown_note(ax: Axes, shown: int, total: int, what: str) -> None:

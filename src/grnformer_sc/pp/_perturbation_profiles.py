@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .._core.checks import fail, listing, need_between
 from .._core.inputs import ALL_CELLS, find_group, open_rows, resolve, table_of
 from .._core.logging import step
 from .._core.params import recipe
-from .._core.rows import Rows
+from .._core.rows import Rows, members
 from ..grn.embedding import log_normalise
 
 if TYPE_CHECKING:
@@ -137,8 +136,7 @@ def _moments(counts: Rows, code: np.ndarray, n: int) -> tuple[np.ndarray, np.nda
     """Sums and sums of squares of the log-normalised cells of every code, block by block."""
     total, square = np.zeros((n, counts.shape[1])), np.zeros((n, counts.shape[1]))
     for first, part in counts.blocks():
-        here = code[first : first + part.shape[0]]
-        member = sp.csr_matrix((np.ones(here.size), (here, np.arange(here.size))), (n, here.size))
+        member = members(code[first : first + part.shape[0]], n)
         x = log_normalise(part).astype(np.float64)
         total += (member @ x).toarray()
         square += (member @ x.multiply(x)).toarray()

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
-from ...._core.rows import Rows
+from ...._core.rows import Rows, members
 
 SMOOTHING = 0.5  # added to twice the variance of a gene, as MIMOSCA does
 
@@ -96,7 +96,7 @@ def sums_of(
     for first, part in counts.blocks():
         at = slice(first, first + part.shape[0])
         e = expression(part).astype(np.float64)
-        into = sp.csr_matrix((weight[at], (stratum[at], np.arange(part.shape[0]))), (size, part.shape[0]))
+        into = members(stratum[at], size, weight[at])
         se += (into @ e).toarray()
         sxe += (into.multiply(dose[at][None, :]).tocsr() @ e).toarray()
         see += (into @ e.power(2)).toarray()
