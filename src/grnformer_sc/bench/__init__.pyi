@@ -1,4 +1,5 @@
 from ._controls import with_network as with_network
+from ._perturbation import perturbation as perturbation
 from ._report import report as report
 from ._run import run as run
 from ._table import Run as Run

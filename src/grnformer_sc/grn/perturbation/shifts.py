@@ -97,7 +97,7 @@ def _from_parts(
         here = found[train.of.context[found] == context]
         return train.delta[here if here.size else found].mean(axis=0)
 
-    for i, (genes, context) in enumerate(zip(wanted.genes, wanted.context, strict=True)):
+    for i, (genes, context) in enumerate(zip(wanted.genes, wanted.context.tolist(), strict=True)):
         whole = own(genes, context)
         if whole is not None:
             out[i] = whole
