@@ -135,9 +135,14 @@ def triplet_rank(parts: Sequence[Float[np.ndarray, " triplets"]]) -> Float[np.nd
 
 
 def weight_matrix(edges: pd.DataFrame, genes: pd.Index) -> sp.csr_matrix:
-    """Signed genes x genes matrix TF -> gene: the largest importance of any of its links, times the sign."""
+    """Signed genes x genes matrix TF -> gene: the largest importance of any of its links, times the sign.
+
+    Links with an end that is not among the genes are left out.
+    """
     tf, gene = places_in(genes, edges["tf"]), places_in(genes, edges["gene"])
     weight = edges["tf_gene_importance"].to_numpy() * edges["sign"].to_numpy()
+    known = (tf >= 0) & (gene >= 0)
+    tf, gene, weight = tf[known], gene[known], weight[known]
     order = np.lexsort((-np.abs(weight), gene, tf))
     tf, gene, weight = tf[order], gene[order], weight[order]
     first = np.r_[True, (tf[1:] != tf[:-1]) | (gene[1:] != gene[:-1])] if tf.size else np.empty(0, bool)

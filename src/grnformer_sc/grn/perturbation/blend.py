@@ -9,6 +9,7 @@ from itertools import product
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from .bilinear import Similarity, Space, bilinear, likeness, ridge_weights
@@ -98,6 +99,11 @@ class Inside:
         """Measured changes."""
         return self.train.delta[np.concatenate([held for _, _, held in self.folds])]
 
+    def by_perturbation(self, values: Float[np.ndarray, " judged"]) -> Float[np.ndarray, " perturbations"]:
+        """Mean over the contexts of every perturbation, which are no independent items."""
+        genes = [self.train.of.genes[row] for _, _, held in self.folds for row in held]
+        return pd.Series(values).groupby(pd.factorize(pd.Series(genes))[0]).mean().to_numpy()
+
     def found(self, recipe: Recipe) -> Float[np.ndarray, "judged genes"]:
         """Predicted changes."""
         return np.concatenate(
@@ -126,7 +132,8 @@ def choose(
 
     Steps: the best baseline (equal correlation: the smaller squared error); a ridge on what needs no network; the change of
     the perturbed gene itself; a ridge that knows the network; changes carried along its links. Each is taken only when it
-    helps by more than one standard error of the mean difference, so that a step that adds nothing is left out.
+    helps by more than one standard error of the mean difference over perturbations (contexts of one are averaged), so that a
+    step that adds nothing is left out.
     """
     if judged.sum() < LEAST:
         return Recipe("mean"), []
@@ -140,8 +147,8 @@ def choose(
         if not scored:
             continue
         winner, score = max(scored, key=lambda pair: float(pair[1].mean()))
-        gain = score - own
-        error = float(gain.std(ddof=1) / np.sqrt(gain.size))
+        gain = inside.by_perturbation(score - own)
+        error = float(gain.std(ddof=1) / np.sqrt(gain.size)) if gain.size > 1 else np.inf
         taken = float(gain.mean()) > max(ERRORS * error, SAME)
         steps.append(Step(name, winner, float(gain.mean()), error, taken))
         if taken:
