@@ -42,6 +42,7 @@ def test_every_kind_of_run_gives_the_same_items_and_the_network_shows(cells):
     }
     for scores in found.values():
         assert {"spread", table.headline} <= set(scores["metric"])
+    assert head["no_change", ""] == 0  # not defined, so it earns nothing
     own = head["grn_linear", "own"]
     assert own > max(head["grn_linear", name] for name in ("none", "rewired", "permuted")) + 0.05
     assert head["split-half ceiling", ""] > own

@@ -44,7 +44,8 @@ def perturbation(
     Ours (`grnformer`) and propagation without learning (`grn_linear`) run with the network, without one, with permuted names
     and with rewired networks of the same degrees; a model's gene embedding is left out, as it would have to be trained anew
     for each of these. Baselines are no change, the mean, the matching mean, the sum and the linear one; the ceiling is one
-    half of the cells as the prediction of the other. Contexts of a perturbation are averaged.
+    half of the cells as the prediction of the other. Contexts of a perturbation are averaged. A correlation that is not
+    defined counts 0 here: a method that predicts no change for most perturbations is not ranked by the others alone.
 
     Parameters
     ----------
@@ -110,5 +111,7 @@ def measured(adata: AnnData, key: str, reference: Any, options: Mapping[str, Any
         predicted, adata, reference=reference, layer=options["layer"], ceiling=ceiling, rng=options["rng"]
     )
     scores = scores[scores["method"] == (CEILING if ceiling else method)]
+    silent = scores["metric"].str.startswith("pearson") & scores["value"].isna()
+    scores = scores.assign(value=scores["value"].mask(silent, 0.0))
     values = scores.groupby(["perturbation", "metric"], sort=False)["value"].mean()
     return values.rename_axis(["item", "metric"]).reset_index()
