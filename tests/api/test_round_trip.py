@@ -171,6 +171,28 @@ def test_profiles_of_perturbations_come_back(form: str, tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_perturbations_their_split_and_predictions_come_back(form: str, tmp_path: Path) -> None:
+    cells = grs.datasets.simulate_perturbations(12, n_genes=40, n_tfs=8, n_types=2, rng=0)
+    cells.obs["perturbation"] = cells.obs["perturbation"].astype(str).replace("TF01", "NKX2/5")
+    cells.obs["cell_type"] = cells.obs["cell_type"].cat.rename_categories({"type1": "L2/3"})
+    grs.pp.perturbation_setup(cells, covariate_keys=["cell_type"])
+    grs.pp.split_perturbations(cells, strategy="folds", n_folds=2)
+    made = grs.tl.perturb(cells, key=None)
+    for before, number in ((cells, "0"), (made, "1")):
+        (tmp_path / number).mkdir()
+        after = through({"rna": before, "atac": before}, form, tmp_path / number)[0]
+        for slot in ("obs", "layers", "uns"):
+            first, second = getattr(before, slot), getattr(after, slot)
+            assert {name: plain(first[name]) for name in first} == {name: plain(second[name]) for name in second}
+        if number == "0":
+            again = grs.tl.perturb(after, method="mean")
+            np.testing.assert_array_equal(again.layers["delta"], made.layers["train_mean"])
+        else:
+            scores = [grs.tl.evaluate_perturbation(one, cells, ceiling=False) for one in (before, after)]
+            assert plain(scores[0]) == plain(scores[1])
+
+
 @pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
 def test_pairs_of_unpaired_cells_come_back(form: str, tmp_path: Path) -> None:
     mdata = grs.datasets.simulate_multiome(120, n_genes=60, n_tfs=8, n_types=2, rng=0)

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from grnformer_sc._core.tables import edge_table
 from grnformer_sc.grn.eregulons import Modules
-from grnformer_sc.grn.layout import edge_frequency, rows_of, triplet_rank, triplet_scores
+from grnformer_sc.grn.layout import edge_frequency, rows_of, triplet_rank, triplet_scores, weight_matrix
 from grnformer_sc.grn.links import Evidence, LinkScores
 from grnformer_sc.grn.tf_gene import TfGeneLinks
 
@@ -109,3 +109,11 @@ def test_the_row_of_a_triplet_is_where_its_pair_stands(known, asked):
     at = {pair: row for row, pair in enumerate(sorted(known))}
     found = rows_of(Modules(one, region, gene, one, one, one), links, n_regions=6)
     assert found.tolist() == [at.get(pair, -1) for pair in asked]
+
+
+def test_links_with_an_end_that_is_absent_have_no_place_in_the_matrix():
+    edges = pd.DataFrame(
+        {"tf": ["A", "X", "A"], "gene": ["B", "B", "Y"], "tf_gene_importance": 2.0, "sign": [-1, 1, 1]}
+    )
+    found = weight_matrix(edges, pd.Index(["A", "B"]))
+    np.testing.assert_array_equal(found.toarray(), [[0, -2], [0, 0]])

@@ -208,6 +208,25 @@ class DrugResponseKeys:
         return f"{self.base}_all"
 
 
+@dataclass(frozen=True, slots=True)
+class ConditionKeys:
+    """Slots that say what was done to each cell, written by `pp.perturbation_setup`."""
+
+    base: str = "perturbed"
+
+    @property
+    def uns(self) -> str:
+        return self.base
+
+    @property
+    def label(self) -> str:
+        return self.base
+
+    @property
+    def context(self) -> str:
+        return f"{self.base}_context"
+
+
 DRUG_RESPONSE = "drug_response"  # obsm: measured lines x drugs; uns: the drugs
 MOTIFS = "motifs"  # atac.varm: CSR regions x TFs; atac.uns: TF names and source
 MOTIFS_EXTENDED = "motifs_extended"  # atac.varm: the same shape, hits by orthology or motif similarity alone
@@ -219,4 +238,6 @@ TRUTH = "truth"  # uns of simulated data: the planted network
 TRUTH_ACTIVITY = "truth_activity"  # obsm of simulated data: latent TF activity
 GENOME = "genome"  # atac.uns of simulated data: how to rebuild the sequence
 CONSENSUS = "grn_consensus"  # base name of a network made of others
+SPLIT = "split"  # rna.obs and rna.uns: which perturbations are held out
+PREDICTED = "perturb"  # uns of predicted perturbations: how they were made
 COMPARISON = "grn_comparison"  # rna.uns: networks judged side by side

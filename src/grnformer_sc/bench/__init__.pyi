@@ -1,6 +1,7 @@
 from ._controls import with_network as with_network
 from ._drug_response import drug_response as drug_response
 from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
+from ._perturbation import perturbation as perturbation
 from ._report import report as report
 from ._run import run as run
 from ._table import Run as Run

@@ -16,7 +16,10 @@ from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network
 from ._params import params as params
 from ._perturbation import perturbation as perturbation
+from ._predicted_change import predicted_change as predicted_change
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._rank_targets import rank_targets as rank_targets
+from ._split import split as split
+from ._split import write_split as write_split
 from ._write_network import write_network as write_network

@@ -17,6 +17,12 @@ from ._nulls import against_nulls as against_nulls
 from ._nulls import expression_matched_links as expression_matched_links
 from ._nulls import rewired_links as rewired_links
 from ._overlap import link_overlap as link_overlap
+from ._perturbation import centroid_accuracy as centroid_accuracy
+from ._perturbation import delta_correlation as delta_correlation
+from ._perturbation import delta_error as delta_error
+from ._perturbation import discrimination_score as discrimination_score
+from ._perturbation import energy_distance as energy_distance
+from ._perturbation import rank_score as rank_score
 from ._prediction import held_out_prediction as held_out_prediction
 from ._warnings import ConfoundedLabelsWarning as ConfoundedLabelsWarning
 from ._warnings import FewLinesWarning as FewLinesWarning

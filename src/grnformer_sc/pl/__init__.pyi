@@ -7,6 +7,7 @@ from ._leaderboard import leaderboard as leaderboard
 from ._network import network as network
 from ._perturbation import perturbation as perturbation
 from ._perturbation_flow import perturbation_flow as perturbation_flow
+from ._predicted_change import predicted_change as predicted_change
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._region_gene import region_gene as region_gene

@@ -7,5 +7,7 @@ from ._map_reference import map_reference as map_reference
 from ._metacells import metacells as metacells
 from ._pair_unpaired import pair_unpaired as pair_unpaired
 from ._perturbation_profiles import perturbation_profiles as perturbation_profiles
+from ._perturbation_setup import perturbation_setup as perturbation_setup
 from ._read_cistarget import read_cistarget as read_cistarget
 from ._scan_motifs import scan_motifs as scan_motifs
+from ._split_perturbations import split_perturbations as split_perturbations

@@ -7,7 +7,9 @@ from ._differential_edges import differential_edges as differential_edges
 from ._drug_response import drug_response as drug_response
 from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._evaluate_drug_sensitivity import evaluate_drug_sensitivity as evaluate_drug_sensitivity
+from ._evaluate_perturbation import evaluate_perturbation as evaluate_perturbation
 from ._fit import fit as fit
+from ._perturb import perturb as perturb
 from ._perturbation_flow import perturbation_flow as perturbation_flow
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
