@@ -61,6 +61,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
     grs.tl.fit(mdata["rna"], max_epochs=1)
+    untrained = grs.model.Geneformer.untrained(dict.fromkeys(rna.var_names[:90], 1.0), dim=8, heads=2)
+    grs.tl.embed(mdata, untrained, device="cpu")
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
     loose = {"auc_threshold": 0.05, "rank_threshold": 0.1, "min_nes": 1, "min_log2fc": 0}

@@ -4,6 +4,7 @@ from ._cell_grn import cell_grn as cell_grn
 from ._compare_grns import compare_grns as compare_grns
 from ._consensus_grn import consensus_grn as consensus_grn
 from ._differential_edges import differential_edges as differential_edges
+from ._embed import embed as embed
 from ._fit import fit as fit
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
