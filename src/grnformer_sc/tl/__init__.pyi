@@ -6,6 +6,7 @@ from ._consensus_grn import consensus_grn as consensus_grn
 from ._differential_edges import differential_edges as differential_edges
 from ._embed import embed as embed
 from ._fit import fit as fit
+from ._in_silico_deletion import in_silico_deletion as in_silico_deletion
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._rank_targets import rank_targets as rank_targets
