@@ -119,6 +119,10 @@ class ModelKeys:
     def attention(self) -> str:
         return f"{self.base}_attention"
 
+    @property
+    def deletion(self) -> str:
+        return f"{self.base}_deletion"
+
 
 @dataclass(frozen=True, slots=True)
 class PerturbationKeys:

@@ -1,5 +1,6 @@
 from .attention import AttentionSummary as AttentionSummary
 from .config import ModelConfig as ModelConfig
+from .geneformer import Geneformer as Geneformer
 from .grnformer import GRNFormer as GRNFormer
 from .lpm import LPM as LPM
 from .lpm import LPMConfig as LPMConfig

@@ -6,9 +6,11 @@ from ._consensus_grn import consensus_grn as consensus_grn
 from ._differential_edges import differential_edges as differential_edges
 from ._drug_response import drug_response as drug_response
 from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
+from ._embed import embed as embed
 from ._evaluate_drug_sensitivity import evaluate_drug_sensitivity as evaluate_drug_sensitivity
 from ._evaluate_perturbation import evaluate_perturbation as evaluate_perturbation
 from ._fit import fit as fit
+from ._in_silico_deletion import in_silico_deletion as in_silico_deletion
 from ._perturb import perturb as perturb
 from ._perturbation_flow import perturbation_flow as perturbation_flow
 from ._rank_cell_types import rank_cell_types as rank_cell_types

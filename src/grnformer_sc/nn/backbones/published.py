@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..._core.checks import fail, listing
@@ -47,14 +49,16 @@ class Published(Generic[M_co]):
 
 
 def read_tensors(path: Path) -> Any:
-    """Read a torch file of tensors and plain values; anything else in it is refused, never run."""
+    """Read a torch or safetensors file of tensors and plain values; anything else in it is refused, never run."""
     if not path.is_file():
         raise fail(FileNotFoundError, "the checkpoint file must exist.", f"{path}.", "check the path.")
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise fail(
             ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.",

@@ -1,0 +1,181 @@
+"""`tl.embed`: embeddings of cells and genes by a published foundation model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .._core.checks import fail, listing
+from .._core.inputs import copy_of, open_rows, table_of
+from .._core.keys import ModelKeys
+from .._core.logging import step
+from .._core.params import recipe
+from .._core.results import Results
+from ..get._read import rna_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import Geneformer
+    from ..model.geneformer import CountsByToken
+    from ..nn.backbones.geneformer_read import Pool, Precision
+
+logger = logging.getLogger(__name__)
+
+
+def embed(
+    data: Any,
+    model: Geneformer | str | Path,
+    *,
+    genes: bool = True,
+    emb_layer: int = -1,
+    pool: Pool = "mean",
+    layer: str | None = None,
+    gene_ids: str | None = None,
+    min_matched: float = 0.2,
+    batch_size: int = 32,
+    device: str = "auto",
+    precision: Precision = "float32",
+    rna: str = "rna",
+    key_added: str = "geneformer",
+    copy: bool = False,
+) -> Any:
+    """Embed cells and genes by Geneformer (Theodoris et al. 2023), as its weights are, without training.
+
+    A cell is the sequence of its genes, the one with the highest count over usual count first; its embedding is the mean
+    of those of its genes. Cells are read in blocks, so memory does not grow with their number.
+
+    Parameters
+    ----------
+    data
+        Cells with raw counts: AnnData (in memory, backed, zarr or dask), or a MuData that holds them.
+    model
+        `grs.model.Geneformer`, or the folder of a published one with its dictionaries in it or above it.
+    genes
+        Also embed genes.
+    emb_layer
+        Layer that is read: 0 the last, -1 the one before it (the original's default, less tied to the pre-training task).
+    pool
+        Embedding of a cell: `"mean"` of its genes, or `"cls"`, the token that version 2 puts first.
+    layer
+        Layer with raw counts; `None` is `.X`.
+    gene_ids
+        Column of `var` with the Ensembl ids; `None` takes the names of the genes (ids, or names the model's files know).
+    min_matched
+        Share of the genes that must be in the vocabulary.
+    batch_size
+        Cells that pass the network at once, those of like length together; it changes speed and memory only.
+    device
+        torch device; `"auto"` takes a GPU where there is one.
+    precision
+        `"float32"`, or `"bfloat16"` or `"float16"` inside the network, which is faster on a GPU; results are float32.
+    rna
+        Name of the RNA modality of a MuData.
+    key_added
+        Base name of the slots.
+    copy
+        Return a copy of `data` instead of writing to it.
+
+    Returns
+    -------
+    `None`, or the copy. Sets in the RNA AnnData:
+
+    `obsm["X_geneformer"]` : float32 cells x dim
+        Embedding of cells.
+    `varm["geneformer"]` : float32 genes x dim
+        With `genes`: mean embedding of each gene over the cells that hold it as a token; NaN where none does.
+    `uns["geneformer"]`
+        `params`, with the sha256 of every file of the model, and the number of genes that it does not know.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file of the model is missing.
+    KeyError
+        The layer, or the column `gene_ids`, is missing.
+    ValueError
+        The files do not fit each other, too few genes are in the vocabulary, a cell has none of them, the counts are no
+        raw counts, or `pool="cls"` is asked of a model without that token.
+
+    See Also
+    --------
+    grnformer_sc.model.Geneformer : reads the files, one by one where they lie apart.
+
+    Examples
+    --------
+    >>> import grnformer_sc as grs
+    >>> rna = grs.datasets.simulate_multiome(60, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
+    >>> model = grs.model.Geneformer.untrained(dict.fromkeys(rna.var_names, 1.0), dim=8, heads=2)
+    >>> grs.tl.embed(rna, model, device="cpu")
+    >>> rna.obsm["X_geneformer"].shape
+    (60, 8)
+    """
+    read = model_of(model)
+    how = read.reading(emb_layer=emb_layer, pool=pool, batch_size=batch_size, device=device, precision=precision)
+    if copy:
+        data = copy_of(data)
+    cells, keys = rna_of(data, rna), ModelKeys(key_added)
+    counts = counts_of(read, cells, layer=layer, gene_ids=gene_ids, min_matched=min_matched)
+    with step(logger, "tl.embed") as facts:
+        of_cells, of_genes = read.embed(counts, how, genes=genes)
+        facts.append(f"{cells.n_obs} cells, {of_cells.shape[1]} dimensions, {how.device}, {how.precision}")
+        if of_genes is not None:
+            n_unseen = int(pd.isna(of_genes[:, 0]).sum()) - counts.n_lost
+            facts.append(f"{n_unseen} genes of the vocabulary are a token of no cell")
+    params = {"genes": genes, "emb_layer": emb_layer, "pool": pool, "precision": precision, "batch_size": batch_size}
+    out = Results(
+        uns={keys.uns: {"params": record_of("tl.embed", read, counts, params, layer=layer, gene_ids=gene_ids)}}
+    )
+    out.obsm[keys.embedding] = of_cells
+    if of_genes is not None:
+        out.varm[keys.genes] = of_genes
+    out.write(cells)
+    if of_genes is None:
+        cells.varm.pop(keys.genes, None)  # of the run that was replaced
+    return data if copy else None
+
+
+def model_of(model: Geneformer | str | Path) -> Geneformer:
+    """Read a published model, unless it was read before."""
+    from ..model import Geneformer
+
+    if isinstance(model, Geneformer):
+        return model
+    if isinstance(model, (str, Path)):
+        return Geneformer.load_published(model)
+    raise fail(
+        TypeError, "model must be a grs.model.Geneformer or the folder of one.", f"{type(model).__name__}.",
+        "read it with grs.model.Geneformer.load_published(folder).",
+    )  # fmt: skip
+
+
+def counts_of(
+    model: Geneformer, cells: AnnData, *, layer: str | None, gene_ids: str | None, min_matched: float
+) -> CountsByToken:
+    """Counts of the cells for the genes of a model."""
+    table = table_of(cells.var)
+    if gene_ids is not None and gene_ids not in table:
+        raise fail(
+            KeyError, f"gene_ids={gene_ids!r} names no column of var.", f"{listing(table.columns)}.",
+            "name one of them, or None for the names of the genes.",
+        )  # fmt: skip
+    names = pd.Index(cells.var_names if gene_ids is None else table[gene_ids].astype(str))
+    return model.counts_of(open_rows(cells, layer, what="RNA"), names, min_matched=min_matched)
+
+
+def record_of(
+    title: str,
+    model: Geneformer,
+    counts: CountsByToken,
+    params: dict[str, Any],
+    *,
+    layer: str | None,
+    gene_ids: str | None,
+) -> dict[str, Any]:
+    """Everything needed to repeat a step with a model, files by their checksums."""
+    what = {**params, "gene_ids": gene_ids, "model": repr(model), "sha256": model.sha256}
+    dropped = {"genes without token": counts.n_lost}
+    return recipe(title, what, inputs={"counts": layer or "X"}, dropped=dropped)
