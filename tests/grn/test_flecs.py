@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
@@ -90,6 +90,7 @@ class TestEquations:
         rest = 1 / (1 + np.exp(-p.bias)) / p.alpha
         np.testing.assert_allclose(found, rest + (x.numpy() - rest) * np.exp(-p.alpha * times[:, None]), rtol=1e-5)
 
+    @settings(max_examples=25, deadline=None)
     @given(st.integers(0, 1000))
     def test_states_stay_between_0_and_what_decay_allows(self, seed: int) -> None:
         made = planted(seed, n_paths=20, n_times=6)
@@ -140,6 +141,7 @@ class TestPairs:
         own = cost[rows, columns[matched(before[rows], after[columns])]].mean()
         assert own == pytest.approx(ot.emd2(*mass, cost), rel=1e-9)
 
+    @settings(max_examples=50, deadline=None)
     @given(st.integers(1, 30), st.integers(1, 80))
     def test_no_cell_is_drawn_more_than_once_oftener_than_another(self, n_cells: int, n: int) -> None:
         count = np.bincount(drawn(np.arange(n_cells), n, np.random.default_rng(0)), minlength=n_cells)
@@ -298,6 +300,7 @@ class TestForecasts:
         np.testing.assert_array_equal(found[:, 0], 0.5)
         np.testing.assert_array_equal(found[:, 3], 5)
 
+    @settings(max_examples=25, deadline=None)
     @given(st.integers(0, 1000), st.floats(0, 3), st.floats(0, 3))
     def test_among_activators_a_higher_level_lowers_nothing(self, seed: int, one: float, other: float) -> None:
         links = planted(seed).links
