@@ -212,7 +212,9 @@ def discrimination_score(
 
 
 def energy_distance(x: Float[np.ndarray, "cells genes"], y: Float[np.ndarray, "others genes"]) -> float:
-    """Energy distance of two samples of cells: 2 E|x - y| - E|x - x'| - E|y - y'|, Euclidean, without a cell and itself.
+    """Energy distance of two samples of cells: twice their mean Euclidean distance minus the mean distances within each.
+
+    Within a sample a cell is not compared with itself, so that the estimate is not biased.
 
     Parameters
     ----------
