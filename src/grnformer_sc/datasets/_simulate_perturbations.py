@@ -68,8 +68,8 @@ def simulate_perturbations(
     --------
     >>> import grnformer_sc as grs
     >>> cells = grs.datasets.simulate_perturbations(20, n_genes=60, n_tfs=8, n_doubles=2, rng=0)
-    >>> cells.obs["perturbation"].value_counts().iloc[:2].to_dict()
-    {'control': 80, 'TF01': 20}
+    >>> cells.obs["perturbation"].nunique(), int((cells.obs["perturbation"] == "control").sum())
+    (11, 80)
     """
     need_between(n_cells, 1, 1_000_000, name="n_cells")
     _check_sizes(n_cells * 4, n_genes, n_tfs, n_types)

@@ -104,8 +104,8 @@ def split_perturbations(
     >>> cells = grs.datasets.simulate_perturbations(20, n_genes=60, n_tfs=8, rng=0)
     >>> grs.pp.perturbation_setup(cells)
     >>> grs.pp.split_perturbations(cells, strategy="unseen_single")
-    >>> grs.get.split(cells)["split"].value_counts().to_dict()
-    {'train': 6, 'val': 1, 'test': 1}
+    >>> grs.get.split(cells)["split"].value_counts().sort_index().to_dict()
+    {'test': 1, 'train': 6, 'val': 1}
     """
     need_one_of(strategy, STRATEGIES, name="strategy")
     for share in fractions:
