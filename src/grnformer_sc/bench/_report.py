@@ -31,10 +31,11 @@ def report(scores: pd.DataFrame | str | Path) -> pd.DataFrame:
     Returns
     -------
     Table, the best of the headline first, with one row per `method`, `kind`, `network` and `metric`: `mean`, `low`,
-    `high`, `n` (items), `seeds`; in rows of the headline `gain`, `gain_low`, `gain_high` (over the best baseline) and, for
-    methods with a network, `wiring`, `wiring_low`, `wiring_high` (own network minus rewired ones); `collapsed` (the
-    predictions of a typical item spread less than 1 % of its truth); `baseline` (the best), `baselines`, `controls`,
-    `interval`, and what is the same in all scores: `table`, `headline`, `unit`, `data`, `split`, `version`.
+    `high`, `n` (items), `seed` (the first) and `seeds` (their number); in rows of the headline `gain`, `gain_low`,
+    `gain_high` (over the best baseline) and, for methods with a network, `wiring`, `wiring_low`, `wiring_high` (own network
+    minus rewired ones); `collapsed` (the predictions of a typical item spread less than 1 % of its truth); `baseline` (the
+    best), `baselines`, `controls`, `interval`, and what is the same in all scores: `table`, `headline`, `unit`, `data`,
+    `split`, `version`.
 
     Raises
     ------
@@ -59,13 +60,18 @@ def report(scores: pd.DataFrame | str | Path) -> pd.DataFrame:
     headline, unit = known[["headline", "unit"]].iloc[0]
     controls = _need_controls(known)
     by_item = known.groupby([*ROW, "item"], sort=False)["value"].mean()
-    seeds = known.groupby(ROW, sort=False)["seed"].nunique()
+    seeds = known.groupby(ROW, sort=False)["seed"].agg(["min", "nunique"])
     rows = [
-        {**dict(zip(ROW, which, strict=True)), **bootstrap_mean(values.to_numpy()).to_dict(), "seeds": seeds[which]}
+        {
+            **dict(zip(ROW, which, strict=True)),
+            **bootstrap_mean(values.to_numpy()).to_dict(),
+            "seed": seeds.loc[which, "min"],
+            "seeds": seeds.loc[which, "nunique"],
+        }
         for which, values in by_item.groupby(level=ROW, sort=False)
         if values.notna().any()
     ]
-    out = pd.DataFrame(rows).astype({"n": int, "seeds": int})
+    out = pd.DataFrame(rows).astype({"n": int, "seed": int, "seeds": int})
     main = by_item.xs(headline, level="metric").unstack("item").T  # noqa: PD010  (no two rows are one item)
     best = _best(main)
     out = out.merge(_compared(main, best).assign(metric=headline), on=ROW, how="left")

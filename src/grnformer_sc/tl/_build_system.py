@@ -18,10 +18,12 @@ from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.flecs.options import FlecsOptions
+from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ._celloracle import infer_celloracle
 from ._flecs import infer_flecs
+from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
 from ._renge import infer_renge
@@ -47,6 +49,7 @@ class System:
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
+    "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
 }
