@@ -273,6 +273,15 @@ def test_figures_say_what_they_show(lines: Any) -> None:
     texts = [text.get_text() for text in ax.texts]
     assert "constant inside every drug" in texts
     assert f"{within(lines):.2f}" in texts
+    ax = grs.pl.drug_response(lines, key=[KEY, "drug_response_drug_mean"], by="line")
+    medians = [
+        grs.metrics.within_correlation(grs.get.drug_response(lines, key=key), by="line").median()
+        for key in (KEY, "drug_response_drug_mean")
+    ]
+    assert [text.get_text() for text in ax.texts] == [f"{median:.2f}" for median in medians]
+    assert ax.get_title(loc="left") == "Drugs told apart inside each line"
+    with pytest.raises(ValueError, match="by"):
+        grs.pl.drug_response(lines, by="tissue")
     with pytest.raises(KeyError, match="other"):
         grs.pl.drug_response(lines, key="other")
     with pytest.raises(ValueError, match="key"):

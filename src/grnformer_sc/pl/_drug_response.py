@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from .. import get
-from .._core.checks import fail
+from .._core.checks import fail, need_one_of
 from .._core.keys import DRUG_RESPONSE
 from ..metrics import within_correlation
 from ._style import BLUE, NORMAL, SEQUENTIAL, SMALL, name_ticks, new_axes, side_bar, tidy
 
 ROW = 0.42  # inches
 BINS = 45
+WORDS = {"drug": "Lines", "line": "Drugs"}  # what is told apart inside each
 
 
 def drug_response(
     data: Any,
     *,
     key: str | Sequence[str] = "drug_response_grnformer",
+    by: Literal["drug", "line"] = "drug",
     rna: str = "rna",
     ax: Axes | None = None,
 ) -> Axes:
     """Plot held-out predictions of `tl.drug_response`: one result beside the truth, or several by what counts.
 
     One key: measured against predicted responses of all held-out pairs. Most of what is seen there are differences between
-    drugs, so the figure also gives the median correlation inside drugs. Several keys: the correlation inside each drug, one
-    dot per drug, with median and quartiles; a result without any (predictions that do not vary) says so.
+    drugs, so the figure also gives the median correlation inside drugs. Several keys: the correlation inside each drug (or
+    line), one dot each, with median and quartiles; a result without any (predictions that do not vary) says so.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ def drug_response(
         AnnData or MuData with the cell lines.
     key
         Name of the result, or of several.
+    by
+        With several keys: inside each `"drug"`, where lines are told apart, or each `"line"`, where a mean per drug
+        already does well.
     rna
         Name of the modality of a MuData.
     ax
@@ -52,7 +57,7 @@ def drug_response(
     KeyError
         There is no such result.
     ValueError
-        No key is given.
+        No key is given, or `by` is something else.
 
     See Also
     --------
@@ -70,13 +75,14 @@ def drug_response(
     >>> [label.get_text() for label in grs.pl.drug_response(lines, key=keys).get_yticklabels()]
     ['grnformer', 'drug_mean']
     """
+    need_one_of(by, WORDS, name="by")
     keys = [key] if isinstance(key, str) else list(key)
     if not keys:
         raise fail(ValueError, "key must name a result.", "none.", "give the key_added of grs.tl.drug_response.")
     tables = {name.removeprefix(f"{DRUG_RESPONSE}_"): get.drug_response(data, key=name, rna=rna) for name in keys}
     if isinstance(key, str):
         return _pairs(ax, *tables.items())
-    return _within(ax, tables)
+    return _within(ax, tables, by)
 
 
 def _pairs(ax: Axes | None, result: tuple[str, pd.DataFrame]) -> Axes:
@@ -106,13 +112,13 @@ def _median(table: pd.DataFrame) -> str:
     return f"r = {found.median():.2f} (median)" if len(found) else "r undefined"
 
 
-def _within(ax: Axes | None, tables: dict[str, pd.DataFrame]) -> Axes:
+def _within(ax: Axes | None, tables: dict[str, pd.DataFrame], by: str) -> Axes:
     ax = new_axes(4.6, 0.95 + ROW * len(tables)) if ax is None else ax
     rng = np.random.default_rng(0)  # heights of dots
     for row, table in enumerate(tables.values()):
-        r = within_correlation(table).dropna().to_numpy()
+        r = within_correlation(table, by=by).dropna().to_numpy()
         if not r.size:
-            ax.text(0.01, row, "constant inside every drug", va="center", fontsize=SMALL, color="0.4")
+            ax.text(0.01, row, f"constant inside every {by}", va="center", fontsize=SMALL, color="0.4")
             continue
         low, middle, high = np.quantile(r, [0.25, 0.5, 0.75])
         ax.scatter(r, row + rng.uniform(-0.24, 0.24, r.size), s=5, color=BLUE, alpha=0.35, linewidths=0)
@@ -125,6 +131,6 @@ def _within(ax: Axes | None, tables: dict[str, pd.DataFrame]) -> Axes:
     ax.set_ylim(len(tables) - 0.5, -0.5)
     name_ticks(ax, y=list(tables))
     tidy(ax, grid="x")
-    ax.set_xlabel("Correlation inside a drug (dots: drugs; bars: quartiles, median)", fontsize=SMALL)
-    ax.set_title("Lines told apart inside each drug", fontsize=NORMAL, loc="left")
+    ax.set_xlabel(f"Correlation inside a {by} (dots: {by}s; bars: quartiles, median)", fontsize=SMALL)
+    ax.set_title(f"{WORDS[by]} told apart inside each {by}", fontsize=NORMAL, loc="left")
     return ax
