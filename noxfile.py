@@ -67,7 +67,7 @@ def demo(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["env"])
 def tests(session: nox.Session) -> None:
     """Run all tests and doctests with coverage; arguments after `--` replace the defaults."""
-    args = session.posargs or ["-n", WORKERS, "--cov", "--cov-report=term"]
+    args = session.posargs or ["-n", WORKERS, "--dist", "loadgroup", "--cov", "--cov-report=term"]
     run(session, "-m", "pytest", *args, env=ONE_THREAD)
 
 
@@ -91,7 +91,8 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation and execute its notebooks; a warning is an error."""
     shutil.rmtree(ROOT / "docs" / "api" / "generated", ignore_errors=True)
-    run(session, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+    strict = ("-W", "--keep-going", "-q", "-j", WORKERS)
+    run(session, "-m", "sphinx", *strict, "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["env"])

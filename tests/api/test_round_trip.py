@@ -19,6 +19,7 @@ import scipy.sparse as sp
 
 import grnformer_sc as grs
 
+pytestmark = pytest.mark.xdist_group("round trip")  # one worker makes the data and the files
 SLOTS = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns", "layers")
 
 
@@ -125,9 +126,14 @@ def through(mdata: Any, form: str, folder: Path) -> tuple[Any, Any]:
     return parts[0], parts[1]
 
 
-@pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
-def test_every_slot_comes_back(fitted: Any, form: str, tmp_path: Path) -> None:
-    for before, after in zip((fitted["rna"], fitted["atac"]), through(fitted, form, tmp_path), strict=True):
+@pytest.fixture(scope="module", params=["h5ad", "h5mu", "zarr"])
+def reread(fitted: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """Both modalities from a file of each format."""
+    return through(fitted, request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_every_slot_comes_back(fitted: Any, reread: tuple[Any, Any]) -> None:
+    for before, after in zip((fitted["rna"], fitted["atac"]), reread, strict=True):
         for slot in SLOTS:
             first, second = getattr(before, slot), getattr(after, slot)
             names = list(first.columns if isinstance(first, pd.DataFrame) else first)
@@ -206,9 +212,8 @@ def test_pairs_of_unpaired_cells_come_back(form: str, tmp_path: Path) -> None:
             assert plain(before.obs[name]) == plain(after.obs[name])
 
 
-@pytest.mark.parametrize("form", ["h5ad", "h5mu", "zarr"])
-def test_readers_say_the_same_before_and_after(fitted: Any, form: str, tmp_path: Path) -> None:
-    before, after = fitted["rna"], through(fitted, form, tmp_path)[0]
+def test_readers_say_the_same_before_and_after(fitted: Any, reread: tuple[Any, Any]) -> None:
+    before, after = fitted["rna"], reread[0]
     cell = before.obs_names[5]
     for read in (
         grs.get.grn,

@@ -88,8 +88,8 @@ def test_where_nothing_is_planted_nothing_is_discovered(seed):
 
 def test_strong_links_are_discovered():
     """Triplets found at a rate of .2 are mostly true, and there are some."""
-    mdata = grs.datasets.simulate_multiome(1000, n_genes=300, n_tfs=30, n_types=4, rng=1)
-    grs.tl.build_grn(mdata, groupby="cell_type", n_perm=5)
+    mdata = grs.datasets.simulate_multiome(1000, n_genes=200, n_tfs=20, n_types=4, rng=1)
+    grs.tl.build_grn(mdata, groupby="cell_type", n_perm=3)
     rna, on = mdata["rna"], ["tf", "region", "gene"]
     edges = rna.uns["grn"]["edges"]
     found = edges.loc[edges["fdr"] <= 0.2, on].astype(str)

@@ -227,7 +227,7 @@ def test_complementary_labels_of_two_drugs_are_named(planted):
     cells.obs["sens_A"] = cells.obs["sens_B"] = np.linspace(0, 1, cells.n_obs)
     cells.obs["B"] = 1 - cells.obs["drug1"]
     with pytest.warns(
-        grs.metrics.InvertedLabelsWarning, match=r"Same cells, inverted labels.*'A' and 'B' agree in 0.0%"
+        grs.metrics.InvertedLabelsWarning, match=r"Same cells, inverted labels.*'(A|B)' and '(A|B)' agree in 0\.0%"
     ):
         table = grs.tl.evaluate_drug_sensitivity(cells, {"A": "drug1", "B": "B"}, n_draws=10)
     ours = table[table["kind"] == "ours"]["auc"].to_numpy()
