@@ -24,10 +24,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 
 import grnformer_sc as grs
-from grnformer_sc.grn.network import Network
 
 DATA = Path(os.environ.get("GRS_DATA_DIR", "."))
 SHOWN = ("pearson_delta", "pearson_delta20", "rmse", "spread", "energy_distance")
@@ -85,11 +83,7 @@ def add_network(cells: ad.AnnData, name: str) -> None:
         grs.tl.build_grn(control, method="ridge", tfs=list(cells.uns["perturbed"]["genes"].query("measured")["gene"]))
         cells.uns["grn"] = control.uns["grn_ridge"]
         return
-    table = pd.read_csv(DATA / "networks" / "collectri_human.csv.gz")
-    edges = grs.priors.read_network(table)
-    edges = edges[edges["gene"].astype(str).isin(cells.var_names)].reset_index(drop=True)
-    every = sp.csr_matrix(np.ones((len(edges), 1), dtype=bool))
-    cells.uns["grn"] = Network(edges, pd.DataFrame(), pd.DataFrame(), every, ("all",)).to_uns()
+    grs.pp.add_network(cells, pd.read_csv(DATA / "networks" / "collectri_human.csv.gz"))
 
 
 @pytest.mark.skipif(not os.environ.get("GRS_DATA_DIR"), reason="GRS_DATA_DIR is not set")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 from mudata import MuData
 
 import grnformer_sc as grs
 from grnformer_sc._core.tables import edge_table, eregulon_name
+from grnformer_sc.bench._controls import sorted_edges
 
 LABEL = "cell_type"
 ENDS = {"gene": ["gene"], "eregulon": ["eregulon", "tf", "sign", "region_sign"]}
@@ -36,11 +36,8 @@ def exchanged(edges: pd.DataFrame, moved: str, seed: int) -> pd.DataFrame:
 def random_targets(train: MuData, test: MuData, seed: int) -> None:
     """Other targets; regions, switches and what each type keeps stay: only the wiring is random."""
     uns = train["rna"].uns["grn"]
-    edges = exchanged(uns["edges"], "gene", seed)
-    order = edges.assign(row=np.arange(len(edges))).sort_values(
-        ["tf", "eregulon", "gene", "region"], key=lambda column: column.astype(str), kind="stable"
-    )["row"]
-    new = {**uns, "edges": edge_table(edges), "edge_groups": uns["edge_groups"].tocsr()[order.to_numpy()]}
+    edges, order = sorted_edges(exchanged(uns["edges"], "gene", seed))
+    new = {**uns, "edges": edges, "edge_groups": uns["edge_groups"].tocsr()[order]}
     train["rna"].uns["grn"] = test["rna"].uns["grn"] = new
 
 

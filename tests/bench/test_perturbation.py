@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 
 import grnformer_sc as grs
 from grnformer_sc.bench import Run
-from grnformer_sc.grn.network import Network
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +15,7 @@ def cells():
     grs.pp.perturbation_setup(made)
     grs.pp.split_perturbations(made, strategy="folds", n_folds=3)
     links = made.uns["truth"].drop_duplicates(["tf", "gene"])[["tf", "gene", "sign"]]
-    edges = grs.priors.read_network(links.rename(columns={"sign": "weight"}))
-    every = sp.csr_matrix(np.ones((len(edges), 1), dtype=bool))
-    made.uns["grn"] = Network(edges, pd.DataFrame(), pd.DataFrame(), every, ("all",)).to_uns()
+    grs.pp.add_network(made, links.rename(columns={"sign": "weight"}))
     return made
 
 

@@ -11,15 +11,12 @@ import pytest
 import scipy.sparse as sp
 
 import grnformer_sc as grs
-from grnformer_sc.grn.network import Network
 
 
 def with_truth(cells):
     """The planted links as a stored network."""
     links = cells.uns["truth"].drop_duplicates(["tf", "gene"])[["tf", "gene", "sign"]]
-    edges = grs.priors.read_network(links.rename(columns={"sign": "weight"}))
-    every = sp.csr_matrix(np.ones((len(edges), 1), dtype=bool))
-    cells.uns["grn"] = Network(edges, pd.DataFrame(), pd.DataFrame(), every, ("all",)).to_uns()
+    grs.pp.add_network(cells, links.rename(columns={"sign": "weight"}))
     return cells
 
 

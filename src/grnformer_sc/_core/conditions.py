@@ -40,6 +40,11 @@ class Conditions:
     measured: pd.Series
     control: str
 
+    @property
+    def in_control(self) -> Int[np.ndarray, " controls"]:
+        """Places of the control cells."""
+        return np.flatnonzero(self.table["control"].to_numpy()[self.code])
+
     @classmethod
     def read(cls, adata: AnnData) -> Conditions:
         """Read the slots, and check that they fit each other."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .checks import fail, listing
+from .tables import alike, by_upper
 
 WORDS = {
     1: {"1", "1.0", "true", "yes", "s", "sens", "sensitive", "responder"},
@@ -20,8 +20,8 @@ def binary_labels(obs: pd.DataFrame, column: str, *, where: str) -> np.ndarray:
     """Labels as 1 (sensitive), 0 (resistant) and NaN (not measured)."""
     if column not in obs:
         names = [str(name) for name in obs.columns]
-        near = get_close_matches(str(column).lower(), [name.lower() for name in names], n=3, cutoff=0.6)
-        spelled = [name for name in names if name.lower() in near]
+        near = alike(str(column), by_upper(names), cutoff=0.6)
+        spelled = [name for name in names if name in near]
         raise fail(
             KeyError, f"{where} needs the column {column!r}.", f"{listing(names)}.",
             f"did you mean {listing(spelled)}?" if spelled else "name one of them.",

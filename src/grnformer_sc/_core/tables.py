@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,11 @@ def eregulon_name(tf: str, sign: int, region_sign: int) -> str:
 def by_upper(names: Iterable[object]) -> dict[str, str]:
     """Names by their upper-case form, the first of those that differ in letter case only."""
     return {str(name).upper(): str(name) for name in reversed(list(names))}
+
+
+def alike(name: str, spelled: Mapping[str, str], *, cutoff: float, n: int = 3) -> list[str]:
+    """Names that are most like another, letter case aside; `spelled` comes from `by_upper`."""
+    return [spelled[hit] for hit in get_close_matches(name.upper(), list(spelled), n=n, cutoff=cutoff)]
 
 
 def places_by_upper(names: Iterable[object], values: Iterable[object]) -> np.ndarray:

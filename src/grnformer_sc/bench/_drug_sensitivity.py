@@ -15,6 +15,7 @@ from .._core.labels import binary_labels
 from .._core.rng import as_root, generator
 from ..get._read import network_of
 from ..metrics import label_agreement, roc_auc
+from ..model.sensitivity import deal_classes
 from ..model.sensitivity_fits import METHODS, Method
 from ..tl._evaluate_drug_sensitivity import common_scores
 from ._controls import shallow, with_network
@@ -138,11 +139,7 @@ def _parts(y: np.ndarray, drug: str, n_parts: int, rng: int) -> np.ndarray:
             ValueError, f"each of {n_parts} parts needs a sensitive and a resistant cell for {drug!r}.",
             f"{int((y == 1).sum())} and {int((y == 0).sum())}.", "lower n_parts.",
         )  # fmt: skip
-    random, out = generator(as_root(rng), "parts", drug), np.full(y.size, -1, dtype=np.int64)
-    for value in (0, 1):
-        rows = random.permutation(np.flatnonzero(y == value))
-        out[rows] = np.arange(rows.size) % n_parts
-    return out
+    return deal_classes(y, n_parts, generator(as_root(rng), "parts", drug))
 
 
 def _scored(

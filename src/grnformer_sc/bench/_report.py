@@ -8,10 +8,10 @@ import pandas as pd
 
 from .._core.checks import fail, listing
 from ..metrics import bootstrap_mean
+from ..metrics._drug import COLLAPSED
 from ._run import COLUMNS, WHOSE, read
 from ._table import COLLAPSE, LEAST_REWIRED
 
-COLLAPSED = 0.01  # share of the truth's spread below which predictions are one and the same
 CONTROLS = ("none", "permuted", "rewired")
 ROW = ["method", "kind", "network", "metric"]
 N_DRAWS = 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .._core.checks import fail, listing
+from .._core.files import sha256_of
 from .._core.settings import settings
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def fetch(name: str, *, download: bool = True) -> Path:
     entry = entries[name]
     cached = _cached(entry)
     for path in (*_local(entry), *([cached] if cached.exists() else [])):
-        if _sha256(path) == entry.sha256:
+        if sha256_of(path) == entry.sha256:
             return path
         if path.parent == cached.parent or entry.folder in path.parts:
             raise fail(
@@ -140,11 +140,6 @@ def _local(entry: RemoteFile) -> Iterator[Path]:
     yield from (path for path in likely if path.is_file())
     if base.is_dir():
         yield from (path for path in sorted(base.rglob(entry.file)) if path not in likely and path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _download(entry: RemoteFile, target: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._core.checks import need_key
+from .._core.files import whole_file
 from .._core.keys import SPLIT
 
 if TYPE_CHECKING:
@@ -90,4 +91,5 @@ def write_split(adata: AnnData, path: str | Path, *, key: str = SPLIT) -> None:
         "strategy": strategy,
         "conditions": split(adata, key=key).to_dict("list"),
     }
-    Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with whole_file(Path(path)) as draft:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

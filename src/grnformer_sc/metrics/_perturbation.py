@@ -129,8 +129,7 @@ def centroid_accuracy(
     [1.0, 1.0]
     """
     _need_alike(predicted, truth)
-    distance = cdist(predicted, truth)
-    return 1 - _share_nearer(distance, np.diag(distance))
+    return 1 - _n_nearer(cdist(predicted, truth)) / max(len(truth) - 1, 1)
 
 
 def rank_score(
@@ -162,8 +161,7 @@ def rank_score(
     [1.0, 1.0]
     """
     _need_alike(predicted, truth)
-    distance = cdist(truth, predicted)
-    return _share_nearer(distance, np.diag(distance))
+    return _n_nearer(cdist(truth, predicted)) / max(len(truth) - 1, 1)
 
 
 def discrimination_score(
@@ -201,14 +199,9 @@ def discrimination_score(
     [1.0, 1.0]
     """
     _need_alike(predicted, truth)
-    out = np.full(len(truth), np.nan)
-    for row in range(len(truth) if len(truth) > 1 else 0):
-        counts = slice(None) if excluded is None else ~excluded[row]
-        distance = np.abs(truth[:, counts] - predicted[row, counts]).sum(axis=1)
-        others = np.delete(distance, row)
-        nearer = (others < distance[row]).sum() + (others == distance[row]).sum() / 2
-        out[row] = 1 - nearer / len(truth)
-    return out
+    counts = np.ones(truth.shape, dtype=bool) if excluded is None else ~excluded
+    distance = np.array([np.abs(truth[:, own] - p[own]).sum(axis=1) for p, own in zip(predicted, counts, strict=True)])
+    return 1 - _n_nearer(distance.reshape(len(truth), len(truth))) / max(len(truth), 1)
 
 
 def energy_distance(x: Float[np.ndarray, "cells genes"], y: Float[np.ndarray, "others genes"]) -> float:
@@ -246,15 +239,12 @@ def energy_distance(x: Float[np.ndarray, "cells genes"], y: Float[np.ndarray, "o
     return float(2 * cdist(x, y).mean() - sum(within))
 
 
-def _share_nearer(
-    distance: Float[np.ndarray, "rows columns"], own: Float[np.ndarray, " rows"]
-) -> Float[np.ndarray, " rows"]:
-    """Share of the other columns with a smaller distance than the own one; NaN without others."""
-    n = len(own)
-    if n < 2:
-        return np.full(n, np.nan)
-    nearer = (distance < own[:, None]).sum(axis=1) + ((distance == own[:, None]).sum(axis=1) - 1) / 2
-    return nearer / (n - 1)
+def _n_nearer(distance: Float[np.ndarray, "rows rows"]) -> Float[np.ndarray, " rows"]:
+    """How many other columns have a smaller distance than that on the diagonal, equal ones half; NaN without others."""
+    own = np.diag(distance)[:, None]
+    if len(own) < 2:
+        return np.full(len(own), np.nan)
+    return (distance < own).sum(axis=1) + ((distance == own).sum(axis=1) - 1) / 2
 
 
 def _first(truth: Float[np.ndarray, "perturbations genes"], top: int) -> np.ndarray:

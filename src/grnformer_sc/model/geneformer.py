@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float32
 
 from .._core.checks import fail, listing, need_between, need_one_of
+from .._core.compute import device_of
+from .._core.files import sha256_of
 from .._core.logging import progress
 from .._core.rng import RngLike, as_root, seed_for
 from .._core.rows import Rows
@@ -26,7 +28,6 @@ from ..nn.backbones.geneformer_file import (
     MASK,
     PAD,
     RankVocabulary,
-    digests,
     find_dictionaries,
     read_vocabulary,
     read_weights,
@@ -144,7 +145,7 @@ class Geneformer:
             )  # fmt: skip
         net, report = net_of(config, state, files[1], strict=strict)
         unique = list(dict.fromkeys([*files, *dictionaries.values()]))
-        return cls(net, vocabulary, report, digests(unique))
+        return cls(net, vocabulary, report, {path.name: sha256_of(path) for path in unique})
 
     @classmethod
     def untrained(
@@ -238,7 +239,7 @@ class Geneformer:
                 ValueError, "pool='cls' needs a model with the token <cls>.", "a vocabulary without it (version 1).",
                 "pass pool='mean'.",
             )  # fmt: skip
-        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        where = device_of(device)
         self.net.to(torch.device(where))
         return Reading(depth, self.vocabulary.framed, pool, batch_size, where, precision)
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from .._core.checks import fail, listing, need_between, need_key, need_one_of
+from .._core.compute import device_of
 from .._core.files import whole_file
 from .._core.logging import step
 from .._core.rng import RngLike, as_root, generator, seed_for
@@ -148,7 +149,7 @@ class LPM:
             values, conditions, vocabulary = rows_of(profiles, perturbation_key, context_key, separator)
             scale = float(np.nanstd(values)) or 1.0
             torch.manual_seed(seed_for(root, "weights") % 2**63)
-            where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+            where = torch.device(device_of(device))
             net = LPMNet(
                 *vocabulary.sizes, dim=config.dim, hidden=config.hidden, layers=config.layers, dropout=config.dropout
             ).to(where)

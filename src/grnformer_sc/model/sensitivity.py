@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy.special import expit, logit
-from threadpoolctl import threadpool_limits
 
+from .._core.compute import one_thread
 from .._core.rng import generator, seed_for
 from ..metrics import auc_interval, roc_auc
 from .sensitivity_features import Features
@@ -122,13 +120,18 @@ def predict_sensitivity(
 
 
 def _deal(y: Int[np.ndarray, " lines"], seed: int, chosen: SensitivitySettings) -> Int[np.ndarray, " lines"]:
-    """Fold of every line, each class dealt evenly."""
-    rng = generator(chosen.root, "folds", seed)
-    fold = np.empty(y.size, dtype=np.int64)
+    return deal_classes(y, chosen.n_splits, generator(chosen.root, "folds", seed))
+
+
+def deal_classes(
+    y: Int[np.ndarray, " items"] | Float[np.ndarray, " items"], n: int, rng: np.random.Generator
+) -> Int[np.ndarray, " items"]:
+    """Part of every item, each class dealt evenly; -1 for an item that is neither 0 nor 1."""
+    part = np.full(y.size, -1, dtype=np.int64)
     for value in (0, 1):
         rows = rng.permutation(np.flatnonzero(y == value))
-        fold[rows] = np.arange(rows.size) % chosen.n_splits
-    return fold
+        part[rows] = np.arange(rows.size) % n
+    return part
 
 
 def _fit(
@@ -210,17 +213,3 @@ def _told_apart(lines: np.ndarray, cells: np.ndarray, chosen: SensitivitySetting
         trees = ExtraTreesClassifier(TREES, min_samples_leaf=5, random_state=state)
         score[fold == k] = trees.fit(x[fold != k], y[fold != k]).predict_proba(x[fold == k])[:, 1]
     return roc_auc(y, score)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine has: the same bits for any number of threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)

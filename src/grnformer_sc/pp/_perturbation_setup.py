@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,9 +13,9 @@ from .._core.inputs import ALL_CELLS, find_group, table_of
 from .._core.keys import ConditionKeys
 from .._core.logging import step
 from .._core.params import recipe
-from .._core.perturbations import CONTROL, genes_in
+from .._core.perturbations import CONTROL, JOINT, genes_in
 from .._core.results import Results
-from .._core.tables import by_upper
+from .._core.tables import alike, by_upper
 from ..grn.perturbation.labels import canonical, genes_of, guess_controls, guess_separator, need_distinct
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ def _conditions(own: pd.Series, context: pd.Series, measured: pd.Series) -> pd.D
 def _facts(own: pd.Series, context: pd.Series, genes: pd.DataFrame, sep: str | None) -> list[str]:
     n_cells = pd.DataFrame({"p": own, "c": context}).value_counts()
     names = sorted(set(own) - {CONTROL})
-    several = sum("+" in name for name in names)
+    several = sum(JOINT in name for name in names)
     facts = [
         f"{len(names)} perturbations ({several} of several genes) in {context.nunique()} contexts",
         f"{int((own == CONTROL).sum())} control cells", f"labels cut at {sep!r}" if sep else "one gene per label",
@@ -203,8 +202,7 @@ def _say_spelling(unmeasured: list[str], names: pd.Index) -> None:
     if not unmeasured:
         return
     spelled = by_upper(names)
-    near = {name: get_close_matches(name.upper(), list(spelled), n=1, cutoff=0.99) for name in unmeasured}
-    found = {name: spelled[hit[0]] for name, hit in near.items() if hit}
+    found = {name: hit for name in unmeasured for hit in alike(name, spelled, n=1, cutoff=0.99)}
     if found:
         said = listing(f"{name} (measured: {hit})" for name, hit in found.items())
         logger.warning("perturbation_setup: perturbed genes in another spelling than measured ones: %s", said)

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import scipy.sparse as sp
 
-from .._core.checks import fail, listing
+from .._core.checks import fail
 from .._core.rng import generator
 from ..grn.embedding import log_normalise, pca_scores
 from ..grn.pooling import neighbour_pools, sample_cells
@@ -15,7 +15,7 @@ from ..grn.systems.celloracle.base import base_network
 from ..grn.systems.celloracle.network import FEWEST_CELLS, group_network, needed_bytes
 from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.groups import GroupNetworks
-from ._systems import EvidenceInput, SystemNetwork, need_memory
+from ._systems import EvidenceInput, SystemNetwork, need_cells, need_memory
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,7 @@ def infer_celloracle(given: EvidenceInput, options: CellOracleOptions) -> System
     read, cells = given.read, given.read.cells
     names = list(read.groups.cat.categories)
     size = np.bincount(cells.codes, minlength=len(names))
-    few = [name for name, n in zip(names, size, strict=True) if n < FEWEST_CELLS]
-    if len(few) == len(names):
-        raise fail(
-            ValueError, f"a network needs {FEWEST_CELLS} cells of a group.", f"at most {size.max()}.",
-            "merge groups, or leave groupby out.",
-        )  # fmt: skip
-    if few:
-        logger.info("celloracle: no network of %s, which have fewer than %d cells", listing(few), FEWEST_CELLS)
+    n_few = need_cells("celloracle", size, names, FEWEST_CELLS)
     tfs = cells.genes.get_indexer(read.tfs)
     need_memory("celloracle", needed_bytes(tfs.size, cells.genes.size, options.n_bags), cells.genes.size)
     embedding = pca_scores(cells.counts)[0]
@@ -54,7 +47,7 @@ def infer_celloracle(given: EvidenceInput, options: CellOracleOptions) -> System
             ValueError, "a network needs at least one link.", f"none of {base.nnz} with p <= {options.max_p:g}.",
             "check that the base network names genes of the data, or raise options={'max_p': ...}.",
         )  # fmt: skip
-    return SystemNetwork(edges, holds, networks.to_uns(), {**read.dropped, "groups_with_few_cells": len(few)})
+    return SystemNetwork(edges, holds, networks.to_uns(), {**read.dropped, "groups_with_few_cells": n_few})
 
 
 def _base(given: EvidenceInput, embedding: np.ndarray, options: CellOracleOptions) -> sp.csr_matrix:

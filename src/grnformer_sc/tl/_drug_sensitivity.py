@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, need_between, need_one_of, need_unique
+from .._core.compute import device_of
 from .._core.inputs import table_of
 from .._core.keys import SensitivityKeys
 from .._core.labels import binary_labels
@@ -149,7 +150,7 @@ def drug_sensitivity(
     labels = labelled_lines(reference, drug, n_splits)
     chosen = SensitivitySettings(
         method=method, lambda_domain=lambda_domain, n_splits=n_splits, n_seeds=n_seeds, root=root,
-        device=_device(device) if method == "adversarial" else "cpu",
+        device=device_of(device) if method == "adversarial" else "cpu",
     )  # fmt: skip
     with step(logger, f"drug_sensitivity ({drug})") as facts:
         features, lost = features_of(
@@ -209,12 +210,6 @@ def _column(adata: AnnData, name: str | None, option: str) -> pd.Series | None:
             "name one of them.",
         )  # fmt: skip
     return obs[name]
-
-
-def _device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def _facts(found: Sensitivity, features: Features, y: np.ndarray) -> list[str]:

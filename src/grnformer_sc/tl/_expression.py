@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from .._core.checks import fail, stored_values
 from .._core.inputs import open_rows
-from .._core.rows import Rows, row_sums
+from .._core.rows import Rows, members, row_sums
 from ..grn.embedding import SCALE, log_normalise
 from ..grn.response import Cells
 
@@ -60,9 +60,7 @@ class Expression:
         """Sum of the cells of every code; cells of code -1 are left out."""
         out = np.zeros((n, self.rows.shape[1]))
         for first, part in self.blocks():
-            here = code[first : first + part.shape[0]]
-            own = np.flatnonzero(here >= 0)
-            member = sp.csr_matrix((np.ones(own.size), (here[own], own)), (n, here.size))
+            member = members(code[first : first + part.shape[0]], n)
             out += (member @ part.astype(np.float64)).toarray()
         return out
 

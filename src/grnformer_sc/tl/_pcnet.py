@@ -8,13 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from .._core.checks import fail, listing
+from .._core.checks import fail
 from .._core.logging import progress
 from ..grn.systems.groups import GroupNetworks
 from ..grn.systems.scrank.networks import FEWEST_CELLS, group_network, needed_bytes
 from ..grn.systems.scrank.options import PcnetOptions
 from ..priors import tf_names
-from ._systems import SystemInput, SystemNetwork, need_memory
+from ._systems import SystemInput, SystemNetwork, need_cells, need_memory
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def infer_pcnet(given: SystemInput, options: PcnetOptions) -> SystemNetwork:
     names, genes, codes = list(given.groups.cat.categories), given.cells.genes, given.cells.codes
     need_memory("pcnet", needed_bytes(genes.size, given.n_jobs), genes.size)
     size = np.bincount(codes, minlength=len(names))
-    _need_cells(size, names)
+    n_few = need_cells("pcnet", size, names, FEWEST_CELLS)
     empty = sp.csr_matrix((genes.size, genes.size), dtype=np.float64)
     weights = []
     with threadpool_limits(1):
@@ -44,15 +44,4 @@ def infer_pcnet(given: SystemInput, options: PcnetOptions) -> SystemNetwork:
             ValueError, "a network needs at least one link.", f"none of {len(regulators)} regulators.",
             "name other regulators with tfs=, or keep more links with options={'quantile': ...}.",
         )  # fmt: skip
-    return SystemNetwork(edges, holds, networks.to_uns(), {"groups_with_few_cells": int((size < FEWEST_CELLS).sum())})
-
-
-def _need_cells(size: np.ndarray, names: list[str]) -> None:
-    few = [name for name, n in zip(names, size, strict=True) if n < FEWEST_CELLS]
-    if len(few) == len(names):
-        raise fail(
-            ValueError, f"a network needs {FEWEST_CELLS} cells of a group.", f"at most {size.max()}.",
-            "merge groups, or leave groupby out.",
-        )  # fmt: skip
-    if few:
-        logger.info("pcnet: no network of %s, which have fewer than %d cells", listing(few), FEWEST_CELLS)
+    return SystemNetwork(edges, holds, networks.to_uns(), {"groups_with_few_cells": n_few})

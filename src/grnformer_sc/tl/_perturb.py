@@ -23,7 +23,7 @@ from ..grn.perturbation.predict import Choice, Outcome
 from ..grn.perturbation.shifts import Wanted, mean_shift
 from ._expression import Expression, open_expression
 from ._perturb_methods import METHODS, USE_NETWORK, Background, Method, network_and_model, perturbed_genes, solver
-from ._screen import Screen, in_control, parts_of, wanted_conditions
+from ._screen import Screen, parts_of, wanted_conditions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -151,7 +151,7 @@ def perturb(
         linked = [] if network is None else pd.unique(network.edges[["tf", "gene"]].astype(str).to_numpy().ravel())
         wanted = wanted_conditions(screen, perturbations, [*expression.genes, *found.measured.index, *linked])
         names = perturbed_genes([screen.conditions["perturbation"], wanted["perturbation"]])
-        control = in_control(adata, found)
+        control = found.in_control
         background = Background(
             expression, control, _contexts(found, screen, control), len(screen.contexts), names,
             expression.genes.get_indexer(names), network, model, height, n_steps, root,

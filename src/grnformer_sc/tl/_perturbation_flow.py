@@ -125,7 +125,11 @@ def perturbation_flow(
         out = Results()
         out.obsm[slots.flow] = moved.astype(np.float32)
         if time is not None:
-            score = _scores(moved, time, embedding, n_neighbors, jobs)
+            timed = np.flatnonzero(np.isfinite(time))
+            if timed.size < time.size:  # judged among the cells that have a time
+                near = embedding_neighbours(embedding[timed], n_neighbors, n_jobs=jobs)
+            score = np.full(time.size, np.nan)
+            score[timed] = (moved[timed] * gradient(time[timed], embedding[timed], near)).sum(axis=1)
             out.obs[slots.score] = score.astype(np.float32)
             facts.append(f"{np.nanmean(score < 0):.0%} against pseudotime")
     params = {
@@ -136,15 +140,6 @@ def perturbation_flow(
     out.uns[slots.flow] = {"params": record}
     out.write(adata)
     return data if copy else None
-
-
-def _scores(moved: np.ndarray, time: np.ndarray, embedding: np.ndarray, n_neighbors: int, n_jobs: int) -> np.ndarray:
-    """Movement along rising pseudotime, judged among the cells that have one."""
-    known = np.flatnonzero(np.isfinite(time))
-    out = np.full(time.size, np.nan)
-    near = embedding_neighbours(embedding[known], n_neighbors, n_jobs=n_jobs)
-    out[known] = (moved[known] * gradient(time[known], embedding[known], near)).sum(axis=1)
-    return out
 
 
 def _change(data: Any, adata: AnnData, slots: PerturbationKeys, rna: str) -> sp.csr_matrix:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from .._core.checks import fail, listing
-from .._core.tables import by_upper
+from .._core.tables import alike, by_upper
 from ..grn.network import Network
 from ..grn.wiring import Wiring
 
@@ -41,10 +40,9 @@ def places_of(names: list[str], genes: pd.Index, network: Network, wiring: Wirin
     """Places of the genes to perturb (ascending); each must be measured and regulate something."""
     unknown = [name for name in names if name not in genes]
     if unknown:
-        near = sorted({hit for name in unknown for hit in _near(name, genes)})
         raise fail(
             KeyError, "genes to perturb must be in the data (var_names).", f"unknown {listing(unknown)}.",
-            f"did you mean {listing(near)}?" if near else "use the gene names of the data.",
+            did_you_mean(unknown, genes, cutoff=0.7),
         )  # fmt: skip
     place = np.sort(genes.get_indexer(pd.Index(names)))
     mute = np.setdiff1d(place, wiring.tf)
@@ -62,9 +60,11 @@ def places_of(names: list[str], genes: pd.Index, network: Network, wiring: Wirin
     return place
 
 
-def _near(name: str, genes: pd.Index) -> list[str]:
-    spelled = by_upper(genes)
-    return [spelled[hit] for hit in get_close_matches(str(name).upper(), list(spelled), n=3, cutoff=0.7)]
+def did_you_mean(unknown: Iterable[str], known: Iterable[str], *, cutoff: float) -> str:
+    """How to mend unknown genes: the names most like them, if there are any."""
+    spelled = by_upper(known)
+    near = sorted({hit for name in unknown for hit in alike(str(name), spelled, cutoff=cutoff)})
+    return f"did you mean {listing(near)}?" if near else "use the gene names of the data."
 
 
 def _role(name: str, place: int, genes: pd.Index, network: Network, wiring: Wiring) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +12,12 @@ from jaxtyping import Float, Int
 
 from .._core.checks import fail, listing, need_key
 from .._core.conditions import Conditions
-from .._core.keys import ConditionKeys
 from .._core.perturbations import genes_in
-from .._core.tables import by_upper
 from ..grn.perturbation.labels import canonical
 from ..grn.perturbation.shifts import Shifts, Wanted
 from ..grn.perturbation.splits import FOLD, TRAIN, need_no_leak
 from ._expression import Expression
+from ._perturbed import did_you_mean
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -146,17 +144,7 @@ def need_known(genes: Sequence[str], known: Sequence[str]) -> None:
     names = set(known)
     unknown = [gene for gene in dict.fromkeys(genes) if gene not in names]
     if unknown:
-        spelled = by_upper(known)
-        near = sorted(
-            {spelled[hit] for g in unknown for hit in get_close_matches(g.upper(), list(spelled), n=3, cutoff=0.6)}
-        )
         raise fail(
             KeyError, "genes to perturb must be measured, perturbed in the cells, or in the network.",
-            f"unknown {listing(unknown)}.",
-            f"did you mean {listing(near)}?" if near else "use the gene names of the data.",
+            f"unknown {listing(unknown)}.", did_you_mean(unknown, known, cutoff=0.6),
         )  # fmt: skip
-
-
-def in_control(adata: AnnData, found: Conditions) -> Int[np.ndarray, " controls"]:
-    """Places of the control cells."""
-    return np.flatnonzero(adata.obs[ConditionKeys().label].astype(str).to_numpy() == found.control)

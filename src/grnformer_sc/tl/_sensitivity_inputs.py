@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from .._core.checks import fail, listing, need_key, need_unique
 from .._core.inputs import open_rows, table_of
 from .._core.labels import binary_labels
 from .._core.settings import settings
-from .._core.tables import by_upper
+from .._core.tables import alike, by_upper
 from .._core.warnings import FewLinesWarning, LostGenesWarning, warn
 from ..get._read import network_of
 from ..grn.embedding import log_normalise
@@ -104,10 +103,9 @@ def shared_genes(of_lines: pd.Index, of_cells: pd.Index) -> SharedGenes:
 
 def _nearest(of_lines: pd.Index, of_cells: pd.Index) -> str:
     """Pairs of names that are almost alike, of genes without a partner."""
-    spelled, pairs = by_upper(of_cells), []
+    spelled, pairs = dict(list(by_upper(of_cells).items())[:5000]), []
     for name in of_lines.difference(of_cells)[:20].astype(str):
-        hit = get_close_matches(name.upper(), list(spelled)[:5000], n=1, cutoff=0.8)
-        pairs += [f"{name} ~ {spelled[hit[0]]}"] if hit else []
+        pairs += [f"{name} ~ {hit}" for hit in alike(name, spelled, n=1, cutoff=0.8)]
         if len(pairs) == 3:
             break
     return f"; nearest names {listing(pairs)}" if pairs else ""

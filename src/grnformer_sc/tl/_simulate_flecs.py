@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .._core.checks import fail
 from .._core.keys import PerturbationKeys
-from .._core.params import recipe
 from .._core.results import Results
 from ..grn.network import Network
 from ..grn.wiring import steps_from, wiring_of
 from ._arguments import need_unset
 from ._flecs import MODEL
 from ._perturbed import Level, levels_of, places_of
+from ._simulate_stored import stored_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,24 +42,16 @@ def flecs_changes(
     levels = levels_of([genes] if isinstance(genes, str) else list(genes), level)
     wiring = wiring_of(network, predictor.genes)
     source = places_of(list(levels), predictor.genes, network, wiring)
-    names = predictor.genes[source]
-    place = rna.var_names.get_indexer(predictor.genes)
-    there = np.flatnonzero(place >= 0)
+    held = {
+        name: min(levels[name], float(predictor.highest[i]))
+        for i, name in zip(source, predictor.genes[source], strict=True)
+    }
     reached = steps_from(wiring, source, MOST_STEPS)
-    change = np.zeros((rna.n_vars, predictor.times.size), dtype=np.float32)
-    change[place[there]] = (predictor.change(levels).T * (reached >= 0))[there]
-    steps = np.full(change.shape, -1, dtype=np.int8)
-    steps[place[there]] = reached[there]
-    params = {"model": "flecs", "n_steps": None, "groupby": None, "per_cell": False, "network": key}
-    record = recipe(step, params, inputs={"network": key}, dropped={"genes_missing": int((place < 0).sum())})
-    held = np.array([min(levels[name], float(predictor.highest[i])) for name, i in zip(names, source, strict=True)])
-    out = Results(varm={slots.change: change, slots.step: steps})
-    out.uns[slots.uns] = {
-        "genes": names.to_numpy(dtype=object), "levels": held,
-        "group_names": np.asarray([f"{time:g}" for time in predictor.times], dtype=object), "params": record,
-    }  # fmt: skip
-    said = ", ".join(f"{name} at {value:.3g}" for name, value in zip(names, held, strict=True))
-    return out, [said, f"{int((reached[:, 0] == 1).sum())} direct targets", f"{predictor.times.size} times"]
+    out, said = stored_changes(
+        rna, slots, predictor.genes, predictor.change(levels).T * (reached >= 0), reached, times=predictor.times, held=held,
+        model="flecs", n_steps=None, key=key, step=step,
+    )  # fmt: skip
+    return out, [", ".join(f"{name} at {value:.3g}" for name, value in held.items()), *said]
 
 
 def flecs_of(rna: AnnData, key: str) -> Predictor:

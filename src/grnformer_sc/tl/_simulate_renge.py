@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .._core.checks import fail, listing, need_between
 from .._core.keys import PerturbationKeys
-from .._core.params import recipe
 from .._core.results import Results
 from ..grn.network import Network
 from ..grn.systems.renge.predict import Predictor
 from ..grn.wiring import steps_from, wiring_of
 from ._perturbed import Level
 from ._renge import MODEL
+from ._simulate_stored import stored_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -36,22 +34,12 @@ def renge_changes(
     predictor = predictor_of(rna, key)
     gene, hops = _one_knockout(genes, level, predictor), predictor.n_hops if n_steps is None else n_steps
     need_between(hops, 1, predictor.n_hops, name="n_steps")
-    place = rna.var_names.get_indexer(predictor.genes)
-    there = np.flatnonzero(place >= 0)
-    change = np.zeros((rna.n_vars, predictor.times.size), dtype=np.float32)
-    change[place[there]] = predictor.change(gene, hops)[:, there].T
-    steps = np.full(change.shape, -1, dtype=np.int8)
-    source = predictor.genes.get_indexer([gene])
-    reached = steps_from(wiring_of(network, predictor.genes), source, hops)
-    steps[place[there]] = reached[there, :1]
-    names = np.asarray([f"{time:g}" for time in predictor.times], dtype=object)
-    params = {"model": "renge", "n_steps": hops, "groupby": None, "per_cell": False, "network": key}
-    record = recipe(step, params, inputs={"network": key}, dropped={"genes_missing": int((place < 0).sum())})
-    out = Results(varm={slots.change: change, slots.step: steps})
-    out.uns[slots.uns] = {
-        "genes": np.asarray([gene], dtype=object), "levels": np.zeros(1), "group_names": names, "params": record,
-    }  # fmt: skip
-    return out, [f"{gene} lost", f"{int((reached[:, 0] == 1).sum())} direct targets", f"{names.size} times"]
+    reached = steps_from(wiring_of(network, predictor.genes), predictor.genes.get_indexer([gene]), hops)
+    out, said = stored_changes(
+        rna, slots, predictor.genes, predictor.change(gene, hops).T, reached, times=predictor.times, held={gene: 0.0},
+        model="renge", n_steps=hops, key=key, step=step,
+    )  # fmt: skip
+    return out, [f"{gene} lost", *said]
 
 
 def predictor_of(rna: AnnData, key: str) -> Predictor:

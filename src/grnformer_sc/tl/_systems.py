@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from ._read import Read
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+logger = logging.getLogger(__name__)
 
 FEWEST_CELLS = 10
 
@@ -101,3 +104,16 @@ def need_memory(method: str, needed: float, n_genes: int) -> None:
             ValueError, f"method={method!r} must stay below settings.max_memory = {settings.max_memory!r}.",
             f"about {needed / 1e9:.2g} GB for {n_genes} genes.", "leave out genes, use fewer n_jobs, or raise the limit.",
         )  # fmt: skip
+
+
+def need_cells(method: str, size: np.ndarray, names: list[str], fewest: int) -> int:
+    """Number of groups with too few cells, which are logged; raise `ValueError` when that is all of them."""
+    few = [name for name, n in zip(names, size, strict=True) if n < fewest]
+    if len(few) == len(names):
+        raise fail(
+            ValueError, f"a network needs {fewest} cells of a group.", f"at most {size.max()}.",
+            "merge groups, or leave groupby out.",
+        )  # fmt: skip
+    if few:
+        logger.info("%s: no network of %s, which have fewer than %d cells", method, listing(few), fewest)
+    return len(few)

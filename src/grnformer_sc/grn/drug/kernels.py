@@ -56,6 +56,12 @@ def mixed(
     return total
 
 
+def _standard(x: Float[np.ndarray, "lines genes"]) -> Float[np.ndarray, "lines genes"]:
+    """Genes of mean 0 and variance 1, constant ones 0: every gene keeps its place."""
+    sd = x.std(axis=0)
+    return (x - x.mean(axis=0)) / np.where(sd > 0, sd, 1)
+
+
 def regulon_scores(
     x: Float[np.ndarray, "lines genes"], regulons: Float[np.ndarray, "tfs genes"]
 ) -> Float[np.ndarray, "lines kept"]:
@@ -64,12 +70,10 @@ def regulon_scores(
     The score of an unweighted mean under independent genes; TFs with fewer than three targets are left out. It needs no
     counts and takes z-scores, unlike AUCell, whose ranks inside a cell mean nothing where every gene is scaled.
     """
-    sd = x.std(axis=0)
-    z = (x - x.mean(axis=0)) / np.where(sd > 0, sd, 1)
     sign = np.sign(regulons)
     size = np.abs(sign).sum(axis=1)
     keep = size >= FEWEST_TARGETS
-    return z @ sign[keep].T / np.sqrt(size[keep])
+    return _standard(x) @ sign[keep].T / np.sqrt(size[keep])
 
 
 def smoothed(
@@ -84,9 +88,7 @@ def smoothed(
     degree = np.maximum(np.asarray(abs(both).sum(axis=1)).ravel(), 1)
     scale = sp.diags(degree**-0.5)
     walk = np.eye(both.shape[0]) - share * (scale @ both @ scale).toarray()
-    sd = x.std(axis=0)
-    z = (x - x.mean(axis=0)) / np.where(sd > 0, sd, 1)
-    return (1 - share) * np.linalg.solve(walk.T, z.T).T
+    return (1 - share) * np.linalg.solve(walk.T, _standard(x).T).T
 
 
 @dataclass(frozen=True, slots=True)

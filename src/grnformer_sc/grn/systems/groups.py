@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from ..._core.tables import edge_table, eregulon_name, places_in
 from ..tf_gene import share_below
@@ -53,11 +53,20 @@ class GroupNetworks:
         largest = np.zeros(found.size)
         np.maximum.at(largest, row, size[size > 0])
         (tf, gene), sign = np.divmod(found // 2, n), np.where(found % 2, 1, -1)
-        names = self.genes[tf]
-        table = edge_table({
-            "tf": names, "gene": self.genes[gene], "tf_gene_importance": largest, "sign": sign, "evidence": evidence,
-            "score": share_below(largest), "eregulon": [eregulon_name(*part, 0) for part in zip(names, sign, strict=True)],
-        })  # fmt: skip
+        table = signed_edges(self.genes[tf], self.genes[gene], sign * largest, evidence=evidence)
         tf, gene = places_in(self.genes, table["tf"]), places_in(self.genes, table["gene"])
         holds = [np.sign(np.asarray(weights[tf, gene]).ravel()) == table["sign"].to_numpy() for weights in self.weights]
         return table, sp.csr_matrix(np.stack(holds, axis=1))
+
+
+def signed_edges(
+    tf: pd.Index, gene: pd.Index, weight: Float[np.ndarray, " links"], *, evidence: str = "none", **more: Any
+) -> pd.DataFrame:
+    """Edge table of links with a signed weight, none of them 0: size, sign, score (rank of the size), eRegulon by sign."""
+    if not weight.size:
+        return edge_table({})
+    size, sign = np.abs(weight), np.sign(weight).astype(int)
+    return edge_table({
+        "tf": tf, "gene": gene, "tf_gene_importance": size, "sign": sign, "score": share_below(size), "evidence": evidence,
+        "eregulon": [eregulon_name(*part, 0) for part in zip(tf, sign, strict=True)], **more,
+    })  # fmt: skip

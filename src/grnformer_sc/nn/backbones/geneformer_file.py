@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,12 +183,3 @@ def _column(path: Path, kind: str) -> dict[str, Any]:
     if kind == "names":  # of several genes with one symbol the first (not the copy on Y) is meant
         return dict(zip(reversed(value), reversed(key), strict=True))
     return dict(zip(key, value, strict=True))
-
-
-def digests(files: Sequence[Path]) -> dict[str, str]:
-    """Checksums (sha256) by the names of files."""
-    out = {}
-    for path in files:
-        with path.open("rb") as file:
-            out[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return out

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from threadpoolctl import threadpool_limits
 
+from ...._core.compute import device_of
 from ...._core.rng import generator
 from ...._core.rows import Rows
-from ...._core.tables import edge_table, eregulon_name
 from ...embedding import log_normalise
-from ...tf_gene import share_below
+from ..groups import signed_edges
 from ..renge.network import log_counts
 from .model import Links, Parameters
 from .options import FlecsOptions
@@ -57,13 +56,6 @@ def infer(
     return Flecs(_predictor(genes, links, paths, design, trained, options), trained, *simple, len(cells))
 
 
-def device_of(name: str) -> str:
-    """The device that is named; a GPU where there is one for `"auto"`."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def paths_of(
     counts: Rows, members: np.ndarray, cells: np.ndarray, design: Design, label: np.ndarray, *, normalize: bool
 ) -> Paths:
@@ -84,17 +76,8 @@ def needed_bytes(links: Links, n_times: int, options: FlecsOptions) -> float:
 def edges_of(links: Links, parameters: Parameters, genes: pd.Index) -> pd.DataFrame:
     """Every link with its strength and sign; a weight of exactly 0 is no link."""
     keep = parameters.weight != 0
-    weight, tf, gene = parameters.weight[keep], genes[links.source[keep]], genes[links.target[keep]]
-    if not weight.size:
-        return edge_table({})
-    sign = np.sign(weight).astype(int)
-    return edge_table(
-        {
-            "tf": tf, "gene": gene, "tf_gene_importance": np.abs(weight), "sign": sign, "evidence": "prior",
-            "score": share_below(np.abs(weight).astype(np.float64)),
-            "eregulon": [eregulon_name(*part, 0) for part in zip(tf, sign, strict=True)],
-        }
-    )  # fmt: skip
+    weight = parameters.weight[keep].astype(np.float64)
+    return signed_edges(genes[links.source[keep]], genes[links.target[keep]], weight, evidence="prior")
 
 
 def _predictor(

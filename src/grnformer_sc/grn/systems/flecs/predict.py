@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Float32
 
+from ...._core.compute import one_thread
 from .model import Links, Parameters, Wired, integrate, slope_of
-from .training import one_thread
 from .trajectories import mean_gap
 
 

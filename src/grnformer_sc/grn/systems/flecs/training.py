@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ...._core.checks import fail
+from ...._core.compute import one_thread
 from ...._core.logging import progress
 from ...._core.rng import generator
 from ...._core.typing import Number
@@ -144,14 +144,3 @@ def _finite(loss: float, epoch: int, settings: Training) -> float:
             f"give a smaller lr (now {settings.lr:g}): options={{'lr': ...}}.",
         )  # fmt: skip
     return loss
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch, so that sums are taken in one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

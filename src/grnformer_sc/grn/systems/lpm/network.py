@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from ...._core.tables import edge_table, eregulon_name
-from ...tf_gene import share_below
+from ..groups import signed_edges
 
 
 def edges_of(
@@ -21,10 +20,4 @@ def edges_of(
     row, gene = np.repeat(np.arange(perturbed.size), order.shape[1]), order.ravel()
     value = effect[row, gene]
     row, gene, value = row[value != 0], gene[value != 0], value[value != 0]
-    if not value.size:
-        return edge_table({})
-    names, size, way = genes[perturbed[row]], np.abs(value), (sign * np.sign(value)).astype(int)
-    return edge_table({
-        "tf": names, "gene": genes[gene], "tf_gene_importance": size, "sign": way, "score": share_below(size),
-        "evidence": "none", "eregulon": [eregulon_name(*part, 0) for part in zip(names, way, strict=True)],
-    })  # fmt: skip
+    return signed_edges(genes[perturbed[row]], genes[gene], sign * value)

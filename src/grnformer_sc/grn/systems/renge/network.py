@@ -12,10 +12,9 @@ from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from ...._core.rows import Rows
-from ...._core.tables import edge_table, eregulon_name
 from ...embedding import log_normalise
 from ...eregulons import EregulonSettings, correlation_regulons
-from ...tf_gene import share_below
+from ..groups import signed_edges
 from .fit import Fitted, fit
 from .model import Shape, terms_of
 from .options import RengeOptions
@@ -92,12 +91,4 @@ def edges_of(
         q = found.q[:, regulators].T
         tf, gene = np.nonzero((q <= max_fdr) & (effect != 0))
         columns["tf_gene_fdr"] = columns["fdr"] = q[tf, gene]
-    if not tf.size:
-        return edge_table({})
-    sign, names = np.sign(effect[tf, gene]).astype(int), genes[regulators[tf]]
-    size = np.abs(effect[tf, gene])
-    columns |= {
-        "tf": names, "gene": genes[gene], "tf_gene_importance": size, "sign": sign, "score": share_below(size),
-        "evidence": "none", "eregulon": [eregulon_name(*part, 0) for part in zip(names, sign, strict=True)],
-    }  # fmt: skip
-    return edge_table(columns)
+    return signed_edges(genes[regulators[tf]], genes[gene], effect[tf, gene], **columns)
