@@ -83,7 +83,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.fit(mdata["rna"], max_epochs=1)
     untrained = grs.model.Geneformer.untrained(dict.fromkeys(rna.var_names[:90], 1.0), dim=8, heads=2)
     grs.tl.embed(mdata, untrained, device="cpu")
-    grs.tl.in_silico_deletion(mdata, untrained, list(perturbed), device="cpu")
+    grs.tl.in_silico_perturbation(mdata, untrained, list(perturbed), device="cpu")
     database = runpy.run_path(str(Path(__file__).parents[1] / "_cistarget.py"))["write_database"]
     files = database(tmp_path_factory.mktemp("cistarget"), mdata["atac"])
     loose = {"auc_threshold": 0.05, "rank_threshold": 0.1, "min_nes": 1, "min_log2fc": 0}

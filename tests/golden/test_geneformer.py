@@ -95,7 +95,7 @@ def test_shifts_of_genes_by_deletion_are_those_of_a_loop(golden, model, cells, b
     one = cells[:1].copy()
     expected = golden["deletion_scores_cell0"]
     tokens = golden["input_ids"][0][golden["attention_mask"][0] == 1] - 2
-    grs.tl.in_silico_deletion(one, model, list(one.var_names[tokens]), batch_size=batch_size, device="cpu")
+    grs.tl.in_silico_perturbation(one, model, list(one.var_names[tokens]), batch_size=batch_size, device="cpu")
     found = one.varm["geneformer_deletion"][tokens].T  # deleted x moved
     assert np.isnan(found).sum() == tokens.size  # a gene that is deleted moves no more
     np.testing.assert_allclose(found, expected, atol=CLOSE, rtol=0)

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from grnformer_sc._core.rows import as_rows
 from grnformer_sc.model import Geneformer
-from grnformer_sc.nn.backbones.geneformer_file import vocabulary_of
-from grnformer_sc.nn.backbones.geneformer_tokens import rank_tokens
+from grnformer_sc.nn.foundation.geneformer_file import vocabulary_of
+from grnformer_sc.nn.foundation.geneformer_tokens import rank_tokens
 
 GENES = [f"ENSG{i:011d}" for i in range(20)]
 D, F, PLACES = 8, 12, 12

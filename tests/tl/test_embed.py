@@ -103,10 +103,10 @@ def test_a_second_run_replaces_the_first(model, cells):
         (
             {"min_matched": 0.9},
             ValueError,
-            r"at least 90% of the genes.*30 of 35 .*not found \[lncRNA0.*pass a dictionary",
+            r"at least 90% of the genes.*30 of 35 .*not found \[lncRNA0.*pass other names",
         ),
-        ({"model": 3}, TypeError, r"model must be a grs.model.Geneformer or the folder of one. Found: int"),
-        ({"model": "no/such/folder"}, FileNotFoundError, "a Geneformer is a folder with config.json"),
+        ({"model": 3}, TypeError, r"model must be a foundation model, or the folder or file of one. Found: int"),
+        ({"model": "no/such/folder"}, FileNotFoundError, "path must hold the files of a foundation model"),
     ],
 )
 def test_what_cannot_be_is_named_and_nothing_written(options, error, text, model, cells):

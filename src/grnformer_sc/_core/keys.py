@@ -119,9 +119,8 @@ class ModelKeys:
     def attention(self) -> str:
         return f"{self.base}_attention"
 
-    @property
-    def deletion(self) -> str:
-        return f"{self.base}_deletion"
+    def perturbed(self, kind: str) -> str:
+        return f"{self.base}_{kind}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float64, Int64
 
-from .._core.checks import fail, listing, need_between, need_one_of
-from .._core.compute import device_of
+from .._core.checks import fail, listing
 from .._core.files import sha256_of
-from .._core.logging import progress
 from .._core.rng import RngLike, as_root, seed_for
-from .._core.rows import Rows
-from .._core.settings import settings
-from ..nn.backbones.geneformer import GeneformerConfig, GeneformerNet, net_of
-from ..nn.backbones.geneformer_file import (
+from ..nn.foundation.base import CellTokens
+from ..nn.foundation.geneformer import GeneformerConfig, GeneformerNet, net_of
+from ..nn.foundation.geneformer_file import (
     CLS,
     EOS,
     MASK,
@@ -33,43 +29,14 @@ from ..nn.backbones.geneformer_file import (
     read_weights,
     vocabulary_of,
 )
-from ..nn.backbones.geneformer_read import GeneSums, Pool, Precision, Reading, delete, embed
-from ..nn.backbones.geneformer_tokens import RankTokens, rank_tokens
-from ..priors._genes import match_names, read_synonyms
+from ..nn.foundation.geneformer_tokens import rank_tokens
+from .foundation import Foundation
 
-logger = logging.getLogger(__name__)
-
-LARGEST_BATCH = 2**20
 INITIAL_SD = 0.02  # of weights before training, as in BERT
-SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class CountsByToken:
-    """Counts of cells for the genes of a vocabulary.
-
-    Attributes
-    ----------
-    counts
-        Counts of the data, read in blocks.
-    place
-        Place in the vocabulary of every gene of the data, -1 without one.
-    matches
-        One row per gene of the data: `before`, `after` (Ensembl id, "" without one), `way`.
-    """
-
-    counts: Rows
-    place: np.ndarray
-    matches: pd.DataFrame
-
-    @property
-    def n_lost(self) -> int:
-        """Genes of the data that the vocabulary does not hold."""
-        return int((self.place < 0).sum())
-
-
-@dataclass(frozen=True, slots=True)
-class Geneformer:
+@dataclass(frozen=True, repr=False)
+class Geneformer(Foundation):
     """A Geneformer (Theodoris et al. 2023): ranks the genes of a cell by count over usual count, and reads them by a BERT.
 
     Made by `load_published` from the published files (versions 1 and 2, and models fine-tuned from them), or by `untrained`.
@@ -93,10 +60,22 @@ class Geneformer:
     Geneformer of 2 genes: 3 layers, dim 8, up to 2048 tokens
     """
 
+    title: ClassVar[str] = "Geneformer"
+    files: ClassVar[tuple[str, ...]] = ("config.json",)
     net: GeneformerNet
     vocabulary: RankVocabulary
     report: pd.DataFrame
     sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def front(self) -> int:
+        """One with <cls>, which version 2 has."""
+        return int(self.vocabulary.framed)
+
+    @property
+    def back(self) -> int:
+        """One with <eos>."""
+        return int(self.vocabulary.framed)
 
     @classmethod
     def load_published(
@@ -186,97 +165,21 @@ class Geneformer:
             value.zero_() if name.endswith("bias") else value.normal_(std=INITIAL_SD, generator=seed)
         return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
 
-    def counts_of(self, counts: Rows, genes: pd.Index, *, min_matched: float = 0.2) -> CountsByToken:
-        """Find the genes of some counts in the vocabulary: by Ensembl id (versions aside) or by another name it knows."""
-        need_between(min_matched, 0, 1, name="min_matched")
-        synonyms = read_synonyms(self.vocabulary.names) if self.vocabulary.names else None
-        matches = match_names(genes, self.vocabulary.genes, synonyms=synonyms, case=False)
-        place = self.vocabulary.genes.get_indexer(matches["after"])
-        found = place >= 0
-        ways = ", ".join(f"{n} {way}" for way, n in matches["way"].value_counts().items())
-        if found.mean() < min_matched or not found.any():
-            raise fail(
-                ValueError, f"at least {min_matched:.0%} of the genes must be in the vocabulary of the model.",
-                f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(genes[~found], SHOWN)}; vocabulary "
-                f"{listing(self.vocabulary.genes, SHOWN)}.",
-                "name genes by Ensembl ids of its species, pass a dictionary of names, or lower min_matched.",
-            )  # fmt: skip
-        logger.info("vocabulary of Geneformer: %d of %d genes found (%s)", found.sum(), genes.size, ways)
-        return CountsByToken(counts, place, matches)
+    @property
+    def genes(self) -> pd.Index:
+        """Ensembl ids of the vocabulary."""
+        return self.vocabulary.genes
 
-    def encode(self, counts: CountsByToken) -> Iterator[tuple[int, RankTokens]]:
-        """Cells as sequences of tokens, in blocks of `grs.settings.chunk_cells`: number of the first cell, and the block.
+    @property
+    def tokens(self) -> Int64[np.ndarray, " genes"]:
+        """Token of every gene of the vocabulary."""
+        return self.vocabulary.token
 
-        Counts of several genes of the data with one token are added up.
-        """
-        found = np.flatnonzero(counts.place >= 0)
-        shape = (counts.place.size, self.vocabulary.genes.size)
-        to_token = sp.csr_matrix((np.ones(found.size, dtype=np.float32), (found, counts.place[found])), shape)
-        for first, block in counts.counts.blocks():
-            part = sp.csr_matrix(block @ to_token)
-            part.sort_indices()
-            empty = np.flatnonzero(np.diff(part.indptr) == 0)
-            if empty.size:
-                raise fail(
-                    ValueError, "every cell needs a gene of the vocabulary.",
-                    f"{empty.size} cells without one among rows {first} to {first + part.shape[0] - 1}, the first is row "
-                    f"{first + empty[0]}.",
-                    "filter them first, for example with sc.pp.filter_cells(adata, min_counts=1).",
-                )  # fmt: skip
-            yield first, rank_tokens(part, self.vocabulary, n_places=self.net.config.n_places)
+    @property
+    def other_names(self) -> Mapping[str, str]:
+        """Ensembl ids by other names."""
+        return self.vocabulary.names
 
-    def reading(
-        self, *, emb_layer: int = -1, pool: Pool = "mean", batch_size: int = 32, device: str = "auto",
-        precision: Precision = "float32",
-    ) -> Reading:  # fmt: skip
-        """Check how embeddings are to be read, and move the encoder to its device."""
-        need_one_of(pool, ("mean", "cls"), name="pool")
-        need_one_of(precision, ("float32", "bfloat16", "float16"), name="precision")
-        need_between(batch_size, 1, LARGEST_BATCH, name="batch_size")
-        depth = self.net.depth(emb_layer)
-        if pool == "cls" and not self.vocabulary.framed:
-            raise fail(
-                ValueError, "pool='cls' needs a model with the token <cls>.", "a vocabulary without it (version 1).",
-                "pass pool='mean'.",
-            )  # fmt: skip
-        where = device_of(device)
-        self.net.to(torch.device(where))
-        return Reading(depth, self.vocabulary.framed, pool, batch_size, where, precision)
-
-    def embed(
-        self, counts: CountsByToken, how: Reading, *, genes: bool = True
-    ) -> tuple[Float32[np.ndarray, "cells dim"], Float32[np.ndarray, "genes dim"] | None]:
-        """Embeddings of cells, and the mean of each gene of the data over the cells that hold it as a token (else NaN)."""
-        sums = (
-            GeneSums.zeros(self.net.config.n_tokens, self.net.config.dim, counts=1, device=how.device)
-            if genes
-            else None
-        )
-        parts = [embed(self.net, cells, how, sums) for _, cells in self._blocks(counts)]
-        return np.concatenate(parts), None if sums is None else self._by_gene(sums, counts)
-
-    def delete(
-        self, counts: CountsByToken, deleted: np.ndarray, how: Reading
-    ) -> tuple[Float32[np.ndarray, "cells deleted"], Float32[np.ndarray, "genes deleted"]]:
-        """Cosine shifts of cells, and mean shifts of the data's genes, when genes (places in the data) are deleted."""
-        tokens = self.vocabulary.token[counts.place[deleted]]
-        sums = GeneSums.zeros(self.net.config.n_tokens, deleted.size, counts=deleted.size, device=how.device)
-        parts = [delete(self.net, cells, tokens, how, sums) for _, cells in self._blocks(counts)]
-        return np.concatenate(parts), self._by_gene(sums, counts)
-
-    def _blocks(self, counts: CountsByToken) -> Iterator[tuple[int, RankTokens]]:
-        n_blocks = -(-counts.counts.shape[0] // settings.chunk_cells)
-        return iter(progress(self.encode(counts), title="Geneformer", total=n_blocks))
-
-    def _by_gene(self, sums: GeneSums, counts: CountsByToken) -> np.ndarray:
-        out = np.full((counts.place.size, sums.total.shape[1]), np.nan, dtype=np.float32)
-        found = counts.place >= 0
-        out[found] = sums.mean()[self.vocabulary.token[counts.place[found]]]
-        return out
-
-    def __repr__(self) -> str:
-        sizes = self.net.config
-        return (
-            f"Geneformer of {self.vocabulary.genes.size} genes: {sizes.layers} layers, dim {sizes.dim}, "
-            f"up to {sizes.n_places} tokens"
-        )
+    def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
+        """Genes of every cell by falling count over usual count."""
+        return rank_tokens(counts, self.vocabulary, n_places=self.net.n_places)

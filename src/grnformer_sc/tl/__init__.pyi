@@ -10,7 +10,7 @@ from ._embed import embed as embed
 from ._evaluate_drug_sensitivity import evaluate_drug_sensitivity as evaluate_drug_sensitivity
 from ._evaluate_perturbation import evaluate_perturbation as evaluate_perturbation
 from ._fit import fit as fit
-from ._in_silico_deletion import in_silico_deletion as in_silico_deletion
+from ._in_silico_perturbation import in_silico_perturbation as in_silico_perturbation
 from ._perturb import perturb as perturb
 from ._perturbation_flow import perturbation_flow as perturbation_flow
 from ._rank_cell_types import rank_cell_types as rank_cell_types

@@ -19,16 +19,16 @@ from ..get._read import rna_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..model import Geneformer
-    from ..model.geneformer import CountsByToken
-    from ..nn.backbones.geneformer_read import Pool, Precision
+    from ..model import Foundation
+    from ..model.foundation import CountsByToken
+    from ..nn.foundation.base import Pool, Precision
 
 logger = logging.getLogger(__name__)
 
 
 def embed(
     data: Any,
-    model: Geneformer | str | Path,
+    model: Foundation | str | Path,
     *,
     genes: bool = True,
     emb_layer: int = -1,
@@ -40,30 +40,30 @@ def embed(
     device: str = "auto",
     precision: Precision = "float32",
     rna: str = "rna",
-    key_added: str = "geneformer",
+    key_added: str | None = None,
     copy: bool = False,
 ) -> Any:
-    """Embed cells and genes by Geneformer (Theodoris et al. 2023), as its weights are, without training.
+    """Embed cells and genes by a foundation model, as its weights are, without training.
 
-    A cell is the sequence of its genes, the one with the highest count over usual count first; its embedding is the mean
-    of those of its genes. Cells are read in blocks, so memory does not grow with their number.
+    A cell is a sequence of its genes, as the model orders and values them; its embedding is the mean of those of its genes,
+    or that of a token that stands for the cell. Cells are read in blocks, so memory does not grow with their number.
 
     Parameters
     ----------
     data
         Cells with raw counts: AnnData (in memory, backed, zarr or dask), or a MuData that holds them.
     model
-        `grs.model.Geneformer`, or the folder of a published one with its dictionaries in it or above it.
+        A foundation model (`grs.model.Geneformer` and its like), or the folder or file of a published one.
     genes
         Also embed genes.
     emb_layer
         Layer that is read: 0 the last, -1 the one before it (the original's default, less tied to the pre-training task).
     pool
-        Embedding of a cell: `"mean"` of its genes, or `"cls"`, the token that version 2 puts first.
+        Embedding of a cell: `"mean"` of its genes, or `"cls"`, the first token, which not every model has.
     layer
         Layer with raw counts; `None` is `.X`.
     gene_ids
-        Column of `var` with the Ensembl ids; `None` takes the names of the genes (ids, or names the model's files know).
+        Column of `var` with names that the vocabulary knows, such as Ensembl ids; `None` takes the names of the genes.
     min_matched
         Share of the genes that must be in the vocabulary.
     batch_size
@@ -75,7 +75,7 @@ def embed(
     rna
         Name of the RNA modality of a MuData.
     key_added
-        Base name of the slots.
+        Base name of the slots; by default the name of the model.
     copy
         Return a copy of `data` instead of writing to it.
 
@@ -102,7 +102,8 @@ def embed(
 
     See Also
     --------
-    grnformer_sc.model.Geneformer : reads the files, one by one where they lie apart.
+    grnformer_sc.model.load_foundation : reads the files of a published model.
+    grnformer_sc.tl.in_silico_perturbation : how embeddings move when a gene is deleted or over-expressed.
 
     Examples
     --------
@@ -117,7 +118,7 @@ def embed(
     how = read.reading(emb_layer=emb_layer, pool=pool, batch_size=batch_size, device=device, precision=precision)
     if copy:
         data = copy_of(data)
-    cells, keys = rna_of(data, rna), ModelKeys(key_added)
+    cells, keys = rna_of(data, rna), ModelKeys(key_added or read.key)
     counts = counts_of(read, cells, layer=layer, gene_ids=gene_ids, min_matched=min_matched)
     with step(logger, "tl.embed") as facts:
         of_cells, of_genes = read.embed(counts, how, genes=genes)
@@ -138,22 +139,22 @@ def embed(
     return data if copy else None
 
 
-def model_of(model: Geneformer | str | Path) -> Geneformer:
+def model_of(model: Foundation | str | Path) -> Foundation:
     """Read a published model, unless it was read before."""
-    from ..model import Geneformer
+    from ..model import Foundation, load_foundation
 
-    if isinstance(model, Geneformer):
+    if isinstance(model, Foundation):
         return model
     if isinstance(model, (str, Path)):
-        return Geneformer.load_published(model)
+        return load_foundation(model)
     raise fail(
-        TypeError, "model must be a grs.model.Geneformer or the folder of one.", f"{type(model).__name__}.",
-        "read it with grs.model.Geneformer.load_published(folder).",
+        TypeError, "model must be a foundation model, or the folder or file of one.", f"{type(model).__name__}.",
+        "read it with grs.model.load_foundation(path).",
     )  # fmt: skip
 
 
 def counts_of(
-    model: Geneformer, cells: AnnData, *, layer: str | None, gene_ids: str | None, min_matched: float
+    model: Foundation, cells: AnnData, *, layer: str | None, gene_ids: str | None, min_matched: float
 ) -> CountsByToken:
     """Counts of the cells for the genes of a model."""
     table = table_of(cells.var)
@@ -168,7 +169,7 @@ def counts_of(
 
 def record_of(
     title: str,
-    model: Geneformer,
+    model: Foundation,
     counts: CountsByToken,
     params: dict[str, Any],
     *,

@@ -25,21 +25,20 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
+    def projections(self, h: Float[Tensor, "cells places dim"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each cells x heads x places x dim of a head."""
+        q, k, v = functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
+
     def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
         """Attend where `mask` (broadcast to cells x heads x queries x keys) is True."""
-        q, k, v = (
-            split_heads(part, self.heads)
-            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        )
+        q, k, v = self.projections(h)
         out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out_proj(out.transpose(1, 2).reshape(h.shape))
 
     def weights(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells heads places places"]:
         """Attention weights, which `forward` does not hold."""
-        q, k, _ = (
-            split_heads(part, self.heads)
-            for part in functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        )
+        q, k, _ = self.projections(h)
         score = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
         return score.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 

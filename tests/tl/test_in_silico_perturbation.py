@@ -1,4 +1,4 @@
-"""`tl.in_silico_deletion`: equal to a loop that takes one token out of one cell at a time."""
+"""`tl.in_silico_perturbation`: equal to a loop that changes one sequence at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from anndata import AnnData
 import grnformer_sc as grs
 from grnformer_sc._core.rows import as_rows
 from grnformer_sc.model import Geneformer
+from grnformer_sc.nn.foundation.base import Sequences
 
 MEDIANS = {f"G{i}": float(m) for i, m in enumerate(np.random.default_rng(1).lognormal(size=25))}
 GENES = ["G3", "G11", "G0", "G24"]
@@ -41,62 +42,74 @@ def cells() -> AnnData:
     return AnnData(sp.csr_matrix(x), var=pd.DataFrame(index=names))
 
 
-def loop(model: Geneformer, cells: AnnData, *, pool: str, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def edited(ids: list[int], token: int, special: set[int], kind: str, limit: int) -> list[int] | None:
+    """Sequence after a perturbation, None where there is none."""
+    inner = [t for t in ids if t not in special]
+    rest = [t for t in inner if t != token]
+    if kind == "deletion":
+        new = rest if token in inner and rest else None
+    else:
+        n_ends = len(ids) - len(inner)
+        new = [token, *rest][: limit - n_ends]
+    return None if new is None else ([ids[0], *new, ids[-1]] if ids[0] in special else new)
+
+
+def loop(model: Geneformer, cells: AnnData, *, pool: str, depth: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Shifts of cells, and mean shifts of genes: one sequence through the network at a time."""
     vocabulary, net = model.vocabulary, model.net
     ((_, block),) = model.encode(model.counts_of(as_rows(cells.X), cells.var_names))
     of_cells = np.full((cells.n_obs, len(GENES)), np.nan)
     moved: dict[tuple[int, int], list[float]] = {}
-
-    def states(ids: list[int]) -> np.ndarray:
-        with torch.inference_mode():
-            return net(torch.tensor([ids]), torch.tensor([len(ids)]), depth=depth)[0].double().numpy()
-
-    def cosine(a: np.ndarray, b: np.ndarray) -> float:
-        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-
     special = set(vocabulary.special.values())
+
+    def states(ids: list[int]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        index = torch.tensor([ids])
+        with torch.inference_mode():
+            h = net(Sequences(index, torch.tensor([len(ids)]), index > 0), depth=depth)[0].double().numpy()
+        of_gene = {t: row for t, row in zip(ids, h, strict=True) if t not in special}
+        return (h[0] if pool == "cls" else np.mean(list(of_gene.values()), axis=0)), of_gene
+
+    def shift(a: np.ndarray, b: np.ndarray) -> float:
+        return 1 - float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
     for cell in range(cells.n_obs):
         ids = block.tokens[block.starts[cell] : block.starts[cell + 1]].tolist()
-        whole, inner = states(ids), [i for i, t in enumerate(ids) if t not in special]
+        before = states(ids)
         for column, gene in enumerate(GENES):
             token = int(vocabulary.token[vocabulary.genes.get_loc(gene)])
-            if token not in ids or len(inner) < 2:
+            new = edited(ids, token, special, kind, net.n_places)
+            if new is None:
                 continue
-            at = ids.index(token)
-            rest = ids[:at] + ids[at + 1 :]
-            h = states(rest)
-            left = [i for i, t in enumerate(rest) if t not in special]
-            pair = (whole[0], h[0]) if pool == "cls" else (whole[inner].mean(axis=0), h[left].mean(axis=0))
-            of_cells[cell, column] = 1 - cosine(*pair)
-            for i in left:
-                place = int(np.flatnonzero(vocabulary.token == rest[i])[0])
-                moved.setdefault((place, column), []).append(1 - cosine(whole[i + (i >= at)], h[i]))
+            after = states(new)
+            of_cells[cell, column] = shift(before[0], after[0])
+            for other in after[1].keys() & before[1].keys() - {token}:
+                place = int(np.flatnonzero(vocabulary.token == other)[0])
+                moved.setdefault((place, column), []).append(shift(before[1][other], after[1][other]))
     of_genes = np.full((cells.n_vars, len(GENES)), np.nan)
     for key, values in moved.items():
         of_genes[key] = np.mean(values)
     return of_cells, of_genes
 
 
+@pytest.mark.parametrize("kind", ["deletion", "overexpression"])
 @pytest.mark.parametrize(("framed", "pool"), [(False, "mean"), (True, "mean"), (True, "cls")])
 @pytest.mark.parametrize(("batch_size", "chunk"), [(1, 1024), (5, 1024), (64, 5)])
-def test_shifts_are_those_of_a_loop(framed, pool, batch_size, chunk, cells):
+def test_shifts_are_those_of_a_loop(kind, framed, pool, batch_size, chunk, cells):
     model = a_model(framed=framed)
-    expected = loop(model, cells, pool=pool, depth=2)
+    expected = loop(model, cells, pool=pool, depth=2, kind=kind)
     with grs.settings.override(chunk_cells=chunk):
-        grs.tl.in_silico_deletion(cells, model, GENES, pool=pool, batch_size=batch_size, device="cpu")
-    for found, right in zip(
-        (cells.obsm["geneformer_deletion"], cells.varm["geneformer_deletion"]), expected, strict=True
-    ):
+        grs.tl.in_silico_perturbation(cells, model, GENES, kind=kind, pool=pool, batch_size=batch_size, device="cpu")
+    slot = f"geneformer_{kind}"
+    for found, right in zip((cells.obsm[slot], cells.varm[slot]), expected, strict=True):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, right, atol=1e-5)
     assert np.nanmax(expected[0]) > 1e-3  # a hundred times the tolerance
-    assert np.isnan(expected[0][4]).all()
+    assert np.isnan(expected[0][4]).all() == (kind == "deletion")
 
 
 def test_the_table_holds_the_means_and_the_log_what_was_nowhere(cells, caplog):
     with caplog.at_level(logging.INFO, logger="grnformer_sc"):
-        grs.tl.in_silico_deletion(cells, a_model(), GENES, device="cpu")
+        grs.tl.in_silico_perturbation(cells, a_model(), GENES, device="cpu")
     stored, shift = cells.uns["geneformer_deletion"], cells.obsm["geneformer_deletion"]
     table = stored["table"].set_index("gene")
     assert list(stored["genes"]) == GENES
@@ -110,7 +123,7 @@ def test_the_table_holds_the_means_and_the_log_what_was_nowhere(cells, caplog):
 
 
 def test_a_single_gene_and_a_copy(cells):
-    out = grs.tl.in_silico_deletion(cells, a_model(), "G3", device="cpu", key_added="mine", copy=True)
+    out = grs.tl.in_silico_perturbation(cells, a_model(), "G3", device="cpu", key_added="mine", copy=True)
     assert "mine_deletion" not in cells.obsm
     assert out.obsm["mine_deletion"].shape == (12, 1)
 
@@ -128,5 +141,5 @@ def test_genes_that_cannot_be_deleted_are_named(genes, error, text, cells):
     names = cells.var_names.to_list()
     cells.var_names = [*names[:-1], "G3.1"]
     with pytest.raises(error, match=text):
-        grs.tl.in_silico_deletion(cells, a_model(), genes, device="cpu")
+        grs.tl.in_silico_perturbation(cells, a_model(), genes, device="cpu")
     assert not cells.obsm

@@ -19,8 +19,8 @@ from torch import Tensor
 from ..._core.checks import fail, listing
 from ..._core.files import read_text
 from ..._core.pickles import need_plain, read_plain_pickle
+from ..backbones.published import need_state, read_tensors
 from .geneformer import GeneformerConfig
-from .published import need_state, read_tensors
 
 logger = logging.getLogger(__name__)
 

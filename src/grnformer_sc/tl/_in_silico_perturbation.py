@@ -1,4 +1,4 @@
-"""`tl.in_silico_deletion`: how far cells and genes move in a foundation model when a gene is taken out of the cell."""
+"""`tl.in_silico_perturbation`: how far cells and genes move in a foundation model when a gene is deleted or raised."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
-from .._core.checks import fail, listing
+from .._core.checks import fail, listing, need_one_of
 from .._core.inputs import copy_of
 from .._core.keys import ModelKeys
 from .._core.logging import step
 from .._core.results import Results
 from ..get._read import rna_of
+from ..nn.foundation.read import PERTURBATIONS, Perturbation
 from ._embed import counts_of, model_of, record_of
 
 if TYPE_CHECKING:
-    from ..model import Geneformer
-    from ..model.geneformer import CountsByToken
-    from ..nn.backbones.geneformer_read import Pool, Precision
+    from ..model import Foundation
+    from ..model.foundation import CountsByToken
+    from ..nn.foundation.base import Pool, Precision
 
 logger = logging.getLogger(__name__)
 
 
-def in_silico_deletion(
+def in_silico_perturbation(
     data: Any,
-    model: Geneformer | str | Path,
+    model: Foundation | str | Path,
     genes: str | Sequence[str],
     *,
+    kind: Perturbation = "deletion",
     emb_layer: int = -1,
     pool: Pool = "mean",
     layer: str | None = None,
@@ -41,29 +43,32 @@ def in_silico_deletion(
     device: str = "auto",
     precision: Precision = "float32",
     rna: str = "rna",
-    key_added: str = "geneformer",
+    key_added: str | None = None,
     copy: bool = False,
 ) -> Any:
-    """Delete genes from the cells that hold them, one at a time, and measure how far embeddings move.
+    """Delete or over-express genes in every cell, one at a time, and measure how far embeddings move.
 
-    Geneformer's perturbation experiment (Theodoris et al. 2023): the token of the gene is taken out of the sequence, the
-    others move up, and the cosine shift is 1 - cosine of the embeddings with and without it. What comes out is how much
-    the model's picture of a cell depends on the token, not a proof of cause: genes high in the sequence move it more.
+    Geneformer's perturbation experiment (Theodoris et al. 2023): the token of the gene is taken out of the sequence and the
+    others move up, or it is put before all other genes, with the largest value of the cell where the model reads values.
+    The cosine shift is 1 - cosine of the embeddings before and after. What comes out is how much the model's picture of a
+    cell depends on the token, not a proof of cause: genes high in the sequence move it more.
 
     Parameters
     ----------
     data
         Cells with raw counts: AnnData (in memory, backed, zarr or dask), or a MuData that holds them.
     model
-        `grs.model.Geneformer`, or the folder of a published one with its dictionaries in it or above it.
+        A foundation model (`grs.model.Geneformer` and its like), or the folder or file of a published one.
     genes
-        Gene or genes to delete, by their names in the data. The network is run once for each of them in each cell.
+        Genes to perturb, by their names in the data. The network is run once for each of them in each cell.
+    kind
+        `"deletion"` in the cells that hold the gene, or `"overexpression"` in all cells.
     emb_layer, pool, layer, gene_ids, min_matched, device, precision, rna
         As in `grs.tl.embed`.
     batch_size
         Sequences that pass the network at once, those of like length together; it changes speed and memory only.
     key_added
-        Base name of the slots, before `_deletion`.
+        Base name of the slots, before the kind; by default the name of the model.
     copy
         Return a copy of `data` instead of writing to it.
 
@@ -71,10 +76,10 @@ def in_silico_deletion(
     -------
     `None`, or the copy. Sets in the RNA AnnData:
 
-    `obsm["geneformer_deletion"]` : float32 cells x deleted genes
-        Cosine shift of each cell, 0 to 2; NaN where the gene is no token of the cell.
-    `varm["geneformer_deletion"]` : float32 genes x deleted genes
-        Mean cosine shift of each gene over the cells that hold both as tokens; NaN where none does.
+    `obsm["geneformer_deletion"]` (`"geneformer_overexpression"`) : float32 cells x perturbed genes
+        Cosine shift of each cell, 0 to 2; NaN where a gene to delete is no token of the cell.
+    `varm["geneformer_deletion"]` : float32 genes x perturbed genes
+        Mean cosine shift of each gene over the cells that hold it and were perturbed; NaN where none was.
     `uns["geneformer_deletion"]`
         `table` (DataFrame, the largest mean shift of cells first: `gene`, `n_cells`, `shift`), `genes` (the columns of both
         arrays), `params`.
@@ -98,27 +103,30 @@ def in_silico_deletion(
     >>> import grnformer_sc as grs
     >>> rna = grs.datasets.simulate_multiome(40, n_genes=60, n_tfs=8, n_types=2, rng=0)["rna"]
     >>> model = grs.model.Geneformer.untrained(dict.fromkeys(rna.var_names, 1.0), dim=8, heads=2)
-    >>> grs.tl.in_silico_deletion(rna, model, ["TF01", "TF02"], device="cpu")
+    >>> grs.tl.in_silico_perturbation(rna, model, ["TF01", "TF02"], device="cpu")
     >>> rna.obsm["geneformer_deletion"].shape
     (40, 2)
     """
+    need_one_of(kind, PERTURBATIONS, name="kind")
     read = model_of(model)
     how = read.reading(emb_layer=emb_layer, pool=pool, batch_size=batch_size, device=device, precision=precision)
     if copy:
         data = copy_of(data)
-    cells, slot = rna_of(data, rna), ModelKeys(key_added).deletion
+    cells, slot = rna_of(data, rna), ModelKeys(key_added or read.key).perturbed(kind)
     counts = counts_of(read, cells, layer=layer, gene_ids=gene_ids, min_matched=min_matched)
     names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
-    deleted = _places(names, cells.var_names, counts)
-    with step(logger, "in_silico_deletion") as facts:
-        of_cells, of_genes = read.delete(counts, deleted, how)
+    places = _places(names, cells.var_names, counts)
+    with step(logger, "in_silico_perturbation") as facts:
+        of_cells, of_genes = read.perturb(counts, places, how, kind=kind)
         table = _table(of_cells, names)
         absent = table.loc[table["n_cells"] == 0, "gene"]
-        facts.append(f"{len(names)} genes, {table['n_cells'].sum()} deletions in {cells.n_obs} cells, {how.device}")
+        facts.append(
+            f"{len(names)} genes, {kind}, {table['n_cells'].sum()} sequences from {cells.n_obs} cells, {how.device}"
+        )
         if absent.size:
             facts.append(f"{absent.size} are a token of no cell {listing(absent)}")
-    params = {"emb_layer": emb_layer, "pool": pool, "precision": precision, "batch_size": batch_size}
-    record = record_of("in_silico_deletion", read, counts, params, layer=layer, gene_ids=gene_ids)
+    params = {"kind": kind, "emb_layer": emb_layer, "pool": pool, "precision": precision, "batch_size": batch_size}
+    record = record_of("in_silico_perturbation", read, counts, params, layer=layer, gene_ids=gene_ids)
     stored = {"table": table, "genes": np.asarray(names, dtype=object), "params": record}
     Results(obsm={slot: of_cells}, varm={slot: of_genes}, uns={slot: stored}).write(cells)
     return data if copy else None
@@ -137,19 +145,19 @@ def _places(names: list[str], known: pd.Index, counts: CountsByToken) -> np.ndar
     mute = [name for name, at in zip(names, token, strict=True) if at < 0]
     if mute:
         raise fail(
-            ValueError, "genes to delete must be in the vocabulary of the model.", f"without a token {listing(mute)}.",
+            ValueError, "genes to perturb must be in the vocabulary of the model.", f"without a token {listing(mute)}.",
             "leave them out, or name them as the model knows them (gene_ids=).",
         )  # fmt: skip
     if np.unique(token).size < token.size:
         twice = [name for name, again in zip(names, pd.Index(token).duplicated(keep=False), strict=True) if again]
         raise fail(
-            ValueError, "each gene to delete needs a token of its own.", f"one token for {listing(twice)}.",
+            ValueError, "each gene to perturb needs a token of its own.", f"one token for {listing(twice)}.",
             "name one of them; their counts are added up.",
         )  # fmt: skip
     return place
 
 
-def _table(of_cells: Float32[np.ndarray, "cells deleted"], names: list[str]) -> pd.DataFrame:
+def _table(of_cells: Float32[np.ndarray, "cells perturbed"], names: list[str]) -> pd.DataFrame:
     """Mean shift of the cells that hold each gene, the largest first."""
     held = ~np.isnan(of_cells)
     n_cells = held.sum(axis=0)

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..._core.checks import fail, listing, need_between
-from .layers import split_heads
-from .published import fill
+from ..._core.checks import fail, listing
+from ..backbones.layers import split_heads
+from ..backbones.published import fill
+from .base import FoundationNet, Sequences
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "gelu": functional.gelu}
 _LAYER = r"^encoder\.layer\.(\d+)\."
@@ -118,41 +119,51 @@ class _Layer(nn.Module):
         self.linear1, self.linear2 = nn.Linear(config.dim, config.hidden), nn.Linear(config.hidden, config.dim)
         self.norm1, self.norm2 = (nn.LayerNorm(config.dim, eps=config.eps) for _ in range(2))
 
+    def queries_keys(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        return split_heads(self.query(h), self.heads), split_heads(self.key(h), self.heads)
+
     def forward(self, h: Tensor, mask: Tensor | None) -> Tensor:
-        q, k, v = (split_heads(part(h), self.heads) for part in (self.query, self.key, self.value))
+        q, k = self.queries_keys(h)
+        v = split_heads(self.value(h), self.heads)
         heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         h = self.norm1(h + self.out(heard.transpose(1, 2).reshape(h.shape)))
         return self.norm2(h + self.linear2(self.activation(self.linear1(h))))
 
 
-class GeneformerNet(nn.Module):
+class GeneformerNet(FoundationNet):
     """Encoder of sequences of tokens."""
 
     def __init__(self, config: GeneformerConfig) -> None:
         super().__init__()
         self.config = config
+        self.n_tokens, self.n_places = config.n_tokens, config.n_places
+        self.dim, self.n_layers, self.heads = config.dim, config.layers, config.heads
         self.tokens = nn.Embedding(config.n_tokens, config.dim)
         self.positions = nn.Embedding(config.n_places, config.dim)
         self.types = nn.Embedding(config.n_types, config.dim)
         self.norm = nn.LayerNorm(config.dim, eps=config.eps)
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
 
-    def depth(self, emb_layer: int) -> int:
-        """Layers that are run for the embeddings of `emb_layer`: 0 the last one, -1 the one before it, and so on."""
-        need_between(emb_layer, -self.config.layers, 0, name="emb_layer")
-        return self.config.layers + emb_layer
+    def embed(self, x: Sequences) -> Float[Tensor, "cells places dim"]:
+        """Sum of the embeddings of token, place and type, normalised."""
+        places = torch.arange(x.index.shape[1], device=x.index.device)
+        return self.norm(self.tokens(x.index) + self.positions(places) + self.types.weight[0])
 
-    def forward(
-        self, index: Int[Tensor, "cells places"], length: Int[Tensor, " cells"], *, depth: int | None = None
+    def layer(
+        self, number: int, h: Float[Tensor, "cells places dim"], mask: Bool[Tensor, "cells 1 1 places"] | None
     ) -> Float[Tensor, "cells places dim"]:
-        """Hidden states after `depth` layers (all by default); places from `length` on are attended to by none."""
-        places = torch.arange(index.shape[1], device=index.device)
-        h = self.norm(self.tokens(index) + self.positions(places) + self.types.weight[0])
-        real = places < length[:, None]
-        mask = None if bool(real.all()) else real[:, None, None, :]
-        for layer in list(self.layers)[:depth]:
-            h = layer(h, mask)
-        return h
+        """Run one layer."""
+        return self.layers[number](h, mask)
+
+    def queries_keys(
+        self, number: int, h: Float[Tensor, "cells places dim"]
+    ) -> tuple[Float[Tensor, "cells heads places width"], Float[Tensor, "cells heads places width"]]:
+        """Queries and keys of one layer."""
+        return cast("_Layer", self.layers[number]).queries_keys(h)
+
+    def token_embedding(self) -> Float[Tensor, "tokens dim"]:
+        """Table of tokens."""
+        return self.tokens.weight
 
 
 def net_of(

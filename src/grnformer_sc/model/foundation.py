@@ -1,0 +1,217 @@
+"""Published foundation models as they are read: the user's counts by their tokens, and what the encoder makes of them."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from .._core.checks import fail, listing, need_between, need_one_of
+from .._core.compute import device_of
+from .._core.logging import progress
+from .._core.rows import Rows
+from .._core.settings import settings
+from ..nn.foundation.base import CellTokens, FoundationNet, Pool, Precision, Reading
+from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
+from ..priors._genes import match_names, read_synonyms
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BATCH = 2**20
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CountsByToken:
+    """Counts of cells for the genes of a vocabulary.
+
+    Attributes
+    ----------
+    counts
+        Counts of the data, read in blocks.
+    place
+        Place in the vocabulary of every gene of the data, -1 without one.
+    matches
+        One row per gene of the data: `before`, `after` (name in the vocabulary, "" without one), `way`.
+    """
+
+    counts: Rows
+    place: Int64[np.ndarray, " genes"]
+    matches: pd.DataFrame
+
+    @property
+    def n_lost(self) -> int:
+        """Genes of the data that the vocabulary does not hold."""
+        return int((self.place < 0).sum())
+
+
+class Foundation(ABC):
+    """A published model that reads a cell as a sequence of its genes; base of `grs.model.Geneformer` and its like.
+
+    Attributes
+    ----------
+    title
+        What the model is called.
+    files
+        Files by which a published one is known.
+    net
+        The encoder, in evaluation mode.
+    report
+        What became of every key of the file, as in `grs.nn.Published`.
+    sha256
+        Checksums of the files that were read, by name.
+    """
+
+    title: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]
+    net: FoundationNet
+    report: pd.DataFrame
+    sha256: dict[str, str]
+
+    @classmethod
+    @abstractmethod
+    def load_published(cls, path: str | Path, *, strict: bool = True) -> Foundation:
+        """Read the published files."""
+
+    @classmethod
+    def is_at(cls, path: Path) -> bool:
+        """Whether the files of a published model are there."""
+        return path.is_dir() and all((path / name).is_file() for name in cls.files)
+
+    @property
+    def key(self) -> str:
+        """Base name of the slots that it fills."""
+        return self.title.lower()
+
+    @property
+    def front(self) -> int:
+        """Tokens before the genes of a sequence."""
+        return 0
+
+    @property
+    def back(self) -> int:
+        """Tokens behind the genes of a sequence."""
+        return 0
+
+    @property
+    @abstractmethod
+    def genes(self) -> pd.Index:
+        """Genes of the vocabulary."""
+
+    @property
+    @abstractmethod
+    def tokens(self) -> Int64[np.ndarray, " genes"]:
+        """Token of every gene of the vocabulary."""
+
+    @property
+    def other_names(self) -> Mapping[str, str]:
+        """Genes of the vocabulary by other names."""
+        return {}
+
+    @abstractmethod
+    def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
+        """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and all counts."""
+
+    def counts_of(self, counts: Rows, genes: pd.Index, *, min_matched: float = 0.2) -> CountsByToken:
+        """Find the genes of some counts in the vocabulary: by its names (versions aside) or by another name it knows."""
+        need_between(min_matched, 0, 1, name="min_matched")
+        synonyms = read_synonyms(self.other_names) if self.other_names else None
+        matches = match_names(genes, self.genes, synonyms=synonyms, case=False)
+        place = self.genes.get_indexer(matches["after"]).astype(np.int64)
+        found = place >= 0
+        ways = ", ".join(f"{n} {way}" for way, n in matches["way"].value_counts().items())
+        if found.mean() < min_matched or not found.any():
+            raise fail(
+                ValueError, f"at least {min_matched:.0%} of the genes must be in the vocabulary of the model.",
+                f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(genes[~found], SHOWN)}; vocabulary "
+                f"{listing(self.genes, SHOWN)}.",
+                "name genes as its vocabulary does (grs.pp.harmonize_genes), pass other names, or lower min_matched.",
+            )  # fmt: skip
+        logger.info("vocabulary of %s: %d of %d genes found (%s)", self.title, found.sum(), genes.size, ways)
+        return CountsByToken(counts, place, matches)
+
+    def encode(self, counts: CountsByToken) -> Iterator[tuple[int, CellTokens]]:
+        """Cells as sequences of tokens, in blocks of `grs.settings.chunk_cells`: number of the first cell, and the block.
+
+        Counts of several genes of the data with one token are added up.
+        """
+        for first, block in counts.counts.blocks():
+            yield first, self.tokens_of(block, counts.place, first=first)
+
+    def tokens_of(self, block: sp.csr_matrix, place: np.ndarray, *, first: int = 0) -> CellTokens:
+        """Tokens of some cells; `first` is what an error calls the first of them."""
+        found = np.flatnonzero(place >= 0)
+        shape = (place.size, self.genes.size)
+        to_token = sp.csr_matrix((np.ones(found.size, dtype=np.float32), (found, place[found])), shape)
+        part = sp.csr_matrix(block @ to_token)
+        part.sort_indices()
+        empty = np.flatnonzero(np.diff(part.indptr) == 0)
+        if empty.size:
+            raise fail(
+                ValueError, "every cell needs a gene of the vocabulary.",
+                f"{empty.size} cells without one among rows {first} to {first + part.shape[0] - 1}, the first is row "
+                f"{first + empty[0]}.",
+                "filter them first, for example with sc.pp.filter_cells(adata, min_counts=1).",
+            )  # fmt: skip
+        return self.tokenise(part, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
+
+    def reading(
+        self, *, emb_layer: int = -1, pool: Pool = "mean", batch_size: int = 32, device: str = "auto",
+        precision: Precision = "float32",
+    ) -> Reading:  # fmt: skip
+        """Check how embeddings are to be read, and move the encoder to its device."""
+        need_one_of(pool, ("mean", "cls"), name="pool")
+        need_one_of(precision, ("float32", "bfloat16", "float16"), name="precision")
+        need_between(batch_size, 1, LARGEST_BATCH, name="batch_size")
+        depth = self.net.depth(emb_layer)
+        if pool == "cls" and not self.front:
+            raise fail(
+                ValueError, "pool='cls' needs a model with the token <cls>.", f"a {self.title} without it.",
+                "pass pool='mean'.",
+            )  # fmt: skip
+        where = device_of(device)
+        self.net.to(torch.device(where))
+        return Reading(depth, self.front, self.back, pool, batch_size, where, precision)
+
+    def embed(
+        self, counts: CountsByToken, how: Reading, *, genes: bool = True
+    ) -> tuple[Float32[np.ndarray, "cells dim"], Float32[np.ndarray, "genes dim"] | None]:
+        """Embeddings of cells, and the mean of each gene of the data over the cells that hold it as a token (else NaN)."""
+        sums = GeneSums.zeros(self.net.n_tokens, self.net.dim, counts=1, device=how.device) if genes else None
+        parts = [embed(self.net, cells, how, sums) for _, cells in self._blocks(counts)]
+        return np.concatenate(parts), None if sums is None else self.by_gene(sums.mean(), counts)
+
+    def perturb(
+        self, counts: CountsByToken, perturbed: np.ndarray, how: Reading, *, kind: Perturbation = "deletion"
+    ) -> tuple[Float32[np.ndarray, "cells perturbed"], Float32[np.ndarray, "genes perturbed"]]:
+        """Cosine shifts of cells, and mean shifts of the data's genes, when genes (places in the data) are perturbed."""
+        tokens = self.tokens[counts.place[perturbed]]
+        sums = GeneSums.zeros(self.net.n_tokens, perturbed.size, counts=perturbed.size, device=how.device)
+        parts = [perturb(self.net, cells, tokens, how, sums, kind=kind) for _, cells in self._blocks(counts)]
+        return np.concatenate(parts), self.by_gene(sums.mean(), counts)
+
+    def by_gene(
+        self, by_token: Float32[np.ndarray, "tokens width"], counts: CountsByToken
+    ) -> Float32[np.ndarray, "genes width"]:
+        """Rows of the genes of the data among those of all tokens, NaN without a token."""
+        out = np.full((counts.place.size, by_token.shape[1]), np.nan, dtype=np.float32)
+        found = counts.place >= 0
+        out[found] = by_token[self.tokens[counts.place[found]]]
+        return out
+
+    def _blocks(self, counts: CountsByToken) -> Iterator[tuple[int, CellTokens]]:
+        n_blocks = -(-counts.counts.shape[0] // settings.chunk_cells)
+        return iter(progress(self.encode(counts), title=self.title, total=n_blocks))
+
+    def __repr__(self) -> str:
+        net = self.net
+        return f"{self.title} of {self.genes.size} genes: {net.n_layers} layers, dim {net.dim}, up to {net.n_places} tokens"

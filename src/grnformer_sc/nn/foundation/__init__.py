@@ -1,0 +1,1 @@
+"""Foundation models that are read, not trained: cells as sequences of tokens, layer by layer."""

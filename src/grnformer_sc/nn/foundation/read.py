@@ -1,0 +1,162 @@
+"""Reading a foundation model: embeddings of cells and genes, and their shift when a gene is deleted or over-expressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from .base import CellTokens, FoundationNet, Reading, Sequences, batches, hidden, padded, sequences
+
+Perturbation = Literal["deletion", "overexpression"]
+PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
+NOWHERE = 2**40  # place of a gene that is not in the sequence: behind all others
+
+
+@dataclass(slots=True)
+class GeneSums:
+    """Sums over cells by token, and how many cells were added to each."""
+
+    total: Float64[Tensor, "tokens width"]
+    seen: Float64[Tensor, "tokens counts"]
+
+    @classmethod
+    def zeros(cls, n_tokens: int, width: int, *, counts: int, device: str) -> GeneSums:
+        """Nothing added yet; `counts` is 1 for all columns of `total`, or `width` for one each."""
+        return cls(*(torch.zeros(n_tokens, n, dtype=torch.float64, device=device) for n in (width, counts)))
+
+    def mean(self) -> Float32[np.ndarray, "tokens width"]:
+        """Means; NaN where nothing was added."""
+        return (self.total / self.seen).float().cpu().numpy()
+
+
+def embed(
+    net: FoundationNet, cells: CellTokens, how: Reading, genes: GeneSums | None
+) -> Float32[np.ndarray, "cells dim"]:
+    """Embeddings of cells; those of their genes are added to `genes`."""
+    out = np.empty((cells.length.size, net.dim), dtype=np.float32)
+    for rows in batches(cells.length, how.batch_size):
+        x = sequences(cells, rows, how)
+        h = hidden(net, x, how)
+        out[rows] = _pooled(h, x.genes, how).cpu().numpy()
+        if genes is not None:
+            token = x.index[x.genes]
+            genes.total.index_add_(0, token, h[x.genes].double())
+            genes.seen.index_add_(0, token, genes.seen.new_ones(token.numel(), 1))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Edits:
+    """Sequences to be made of others: cells of a batch, place of the gene in each, its token and its column."""
+
+    cell: Int64[np.ndarray, " edits"]
+    place: Int64[np.ndarray, " edits"]
+    which: Int64[np.ndarray, " edits"]
+
+    def parts(self, size: int) -> Iterator[_Edits]:
+        for first in range(0, self.cell.size, size):
+            part = slice(first, first + size)
+            yield _Edits(self.cell[part], self.place[part], self.which[part])
+
+
+def perturb(
+    net: FoundationNet,
+    cells: CellTokens,
+    tokens: Int64[np.ndarray, " perturbed"],
+    how: Reading,
+    genes: GeneSums | None,
+    *,
+    kind: Perturbation = "deletion",
+) -> Float32[np.ndarray, "cells perturbed"]:
+    """Cosine shift (1 - cosine) of every cell when one gene is deleted or over-expressed; NaN where it cannot be.
+
+    A deleted gene is taken out of the sequence and the rest moves up one place. An over-expressed one comes first among
+    the genes with the largest value of the cell, whether it was there or not; a sequence that is full loses its last gene.
+    The shift of every other gene of the cell is added to `genes` (tokens x perturbed).
+    """
+    out = np.full((cells.length.size, tokens.size), np.nan, dtype=np.float32)
+    for rows in batches(cells.length, how.batch_size):
+        before = sequences(cells, rows, how)
+        h = hidden(net, before, how)
+        pooled = _pooled(h, before.genes, how)
+        edits = _edits(before, tokens, net.n_tokens, kind)
+        for part in edits.parts(how.batch_size):
+            x, source = _edited(cells, rows[part.cell], part.place, tokens[part.which], net.n_places, how, kind)
+            after = hidden(net, x, how)
+            at = torch.from_numpy(part.cell).to(h.device)
+            shift = 1 - functional.cosine_similarity(pooled[at], _pooled(after, x.genes, how))
+            out[rows[part.cell], part.which] = shift.cpu().numpy()
+            if genes is not None:
+                both = x.genes & (source >= 0)
+                moved = 1 - functional.cosine_similarity(h[at[:, None], source.clamp(0, h.shape[1] - 1)], after, dim=2)
+                _add_shifts(genes, x.index, both, moved, part.which)
+    return out
+
+
+def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, kind: Perturbation) -> _Edits:
+    """All that can be made of a batch."""
+    column = np.full(n_tokens, -1)
+    column[tokens] = np.arange(tokens.size)
+    index, is_gene = before.index.cpu().numpy(), before.genes.cpu().numpy()
+    cell, place = np.nonzero((column[index] >= 0) & is_gene)
+    which = column[index[cell, place]]
+    if kind == "deletion":
+        left = is_gene.sum(axis=1)[cell] > 1  # nothing is left of a cell with one gene
+        return _Edits(cell[left], place[left], which[left])
+    at = np.full((index.shape[0], tokens.size), NOWHERE)
+    at[cell, which] = place
+    return _Edits(*(part.ravel() for part in (np.indices(at.shape)[0], at, np.indices(at.shape)[1])))
+
+
+def _edited(
+    cells: CellTokens, rows: np.ndarray, place: np.ndarray, token: np.ndarray, n_places: int, how: Reading,
+    kind: Perturbation,
+) -> tuple[Sequences, Int64[Tensor, "cells places"]]:  # fmt: skip
+    """Edited sequences, and the place that every token had before (-1: it is the perturbed gene)."""
+    old = cells.length[rows]
+    if kind == "deletion":
+        length = old - 1
+        places = np.arange(length.max())
+        source = places + (places >= place[:, None])
+    else:
+        length = np.minimum(np.where(place < NOWHERE, old, old + 1), n_places)
+        places = np.arange(length.max())
+        source = places - (places > how.front)
+        source = source + ((source >= place[:, None]) & (places > how.front))
+        ends = places >= (length - how.back)[:, None]
+        source = np.where(ends, places + (old - length)[:, None], source)
+    x = padded(cells, rows, np.maximum(cells.starts[rows][:, None] + source, 0), length, how)
+    if kind == "overexpression":
+        x.index[:, how.front] = torch.from_numpy(token).to(x.index.device)
+        if x.values is not None:
+            largest = torch.from_numpy(_largest(cells, rows)).to(x.values.device)
+            x.values[:, how.front] = largest
+        source[:, how.front] = -1
+    return x, torch.from_numpy(source).to(x.index.device)
+
+
+def _largest(cells: CellTokens, rows: np.ndarray) -> Float32[np.ndarray, " cells"]:
+    """Largest value of some cells."""
+    return np.maximum.reduceat(cells.values, cells.starts[:-1])[rows]  # type: ignore[arg-type]
+
+
+def _add_shifts(
+    genes: GeneSums, index: Tensor, both: Bool[Tensor, "cells places"], moved: Tensor, which: np.ndarray
+) -> None:
+    """Add the shifts of genes to the sums, at (token, perturbed gene)."""
+    flat = (index * genes.total.shape[1] + torch.from_numpy(which).to(index.device)[:, None])[both]
+    genes.total.view(-1).index_add_(0, flat, moved[both].double())
+    genes.seen.view(-1).index_add_(0, flat, genes.seen.new_ones(flat.numel()))
+
+
+def _pooled(h: Tensor, genes: Tensor, how: Reading) -> Float[Tensor, "cells dim"]:
+    if how.pool == "cls":
+        return h[:, 0]
+    return h.masked_fill(~genes[..., None], 0).sum(dim=1) / genes.sum(dim=1, keepdim=True)

@@ -1,0 +1,44 @@
+"""scGPT (Cui et al. 2024) as it is read: its backbone, layer by layer."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..backbones import ScGPT
+from ..backbones.layers import PostNormLayer
+from .base import FoundationNet, Sequences
+
+
+class ScGPTNet(FoundationNet):
+    """Encoder of tokens and binned values."""
+
+    def __init__(self, backbone: ScGPT, *, n_places: int) -> None:
+        super().__init__()
+        self.backbone, config = backbone, backbone.config
+        self.n_tokens, self.n_places = config.n_genes, n_places
+        self.dim, self.n_layers, self.heads = config.dim, config.layers, config.heads
+
+    def embed(self, x: Sequences) -> Float[Tensor, "cells places dim"]:
+        """Sum of the embeddings of tokens and values."""
+        values = x.index.new_zeros(x.index.shape) if x.values is None else x.values
+        return self.backbone.embed_tokens(x.index, values.float())
+
+    def layer(
+        self, number: int, h: Float[Tensor, "cells places dim"], mask: Bool[Tensor, "cells 1 1 places"] | None
+    ) -> Float[Tensor, "cells places dim"]:
+        """Run one layer."""
+        return self.backbone.transformer_encoder.layers[number](h, mask)
+
+    def queries_keys(
+        self, number: int, h: Float[Tensor, "cells places dim"]
+    ) -> tuple[Float[Tensor, "cells heads places width"], Float[Tensor, "cells heads places width"]]:
+        """Queries and keys of one layer."""
+        q, k, _ = cast("PostNormLayer", self.backbone.transformer_encoder.layers[number]).self_attn.projections(h)
+        return q, k
+
+    def token_embedding(self) -> Float[Tensor, "tokens dim"]:
+        """Normalised table of tokens."""
+        return self.backbone.encoder.enc_norm(self.backbone.encoder.embedding.weight)
