@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from .checks import fail
 from .files import whole_file
+from .rows import Rows
 from .settings import settings
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,14 @@ class Checkpoint:
 
 
 NO_CHECKPOINT = Checkpoint()
+
+
+def digest_of_rows(rows: Rows) -> str:
+    """Hash of a matrix that is read in blocks."""
+    found = hashlib.blake2b(digest_size=16)
+    for _, block in rows.blocks():
+        found.update(_digest((block,)).encode())
+    return found.hexdigest()
 
 
 def _digest(parts: tuple[Any, ...]) -> str:

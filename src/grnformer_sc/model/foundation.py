@@ -121,6 +121,10 @@ class Foundation(ABC):
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and all counts."""
 
+    def decisive(self) -> list[np.ndarray]:
+        """All weights and the vocabulary: what a stored part of a long run depends on."""
+        return [self.genes.to_numpy(dtype=str), *(x.cpu().float().numpy() for x in self.net.state_dict().values())]
+
     def counts_of(self, counts: Rows, genes: pd.Index, *, min_matched: float = 0.2) -> CountsByToken:
         """Find the genes of some counts in the vocabulary: by its names (versions aside) or by another name it knows."""
         need_between(min_matched, 0, 1, name="min_matched")

@@ -91,7 +91,7 @@ def build_grn(
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
         rules of their own, which `options` names: `"celloracle"` (needs a prior or motifs), `"flecs"`, `"lpm"`, `"pcnet"`,
-        `"renge"`.
+        `"renge"`; `"geneformer"`, `"scgpt"` (need a checkpoint).
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
@@ -202,6 +202,8 @@ def build_grn(
         of_cells = {"norm": norm, "binarize": unless(binarize, "mixture"), "quantile": unless(quantile, 0.9)}
         of_runs = {"batch_key": batch_key, "n_runs": unless(n_runs, 1), "resume": resume or None}
         of_evidence = {"prior": prior, "atac_layer": atac_layer}
+        if SYSTEMS[method].resumes:
+            of_runs.pop("resume")
         if SYSTEMS[method].evidence:
             of_evidence, of_default = {}, {k: v for k, v in of_default.items() if k not in EVIDENCE}
         _need_unset(method, {**of_default, **of_cells, **of_runs, **of_evidence})
@@ -212,7 +214,7 @@ def build_grn(
         )  # fmt: skip
         return build_system(
             data, method, options, gathered, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,
-            n_jobs=n_jobs, copy=copy,
+            n_jobs=n_jobs, resume=resume, copy=copy,
         )  # fmt: skip
     _need_unset(method, {"options": options})
     infer: Infer = infer_edges

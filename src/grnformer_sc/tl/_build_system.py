@@ -6,8 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from .._core.checkpoint import Checkpoint
 from .._core.checks import fail, listing
 from .._core.inputs import copy_of
 from .._core.keys import GrnKeys
@@ -21,8 +24,10 @@ from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
+from ..nn.foundation.options import FoundationOptions
 from ._celloracle import infer_celloracle
 from ._flecs import infer_flecs
+from ._foundation import infer_foundation
 from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
@@ -37,13 +42,15 @@ logger = logging.getLogger(__name__)
 class System:
     """A class of options, and the function that makes a network with them.
 
-    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits.
+    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits; some keep
+    finished parts, so that a run that was stopped `resumes`.
     """
 
     options: Callable[..., Any]
     infer: Callable[[Any, Any], SystemNetwork]
     by_group: bool
     evidence: bool = False
+    resumes: bool = False
 
 
 SYSTEMS: dict[str, System] = {
@@ -52,6 +59,10 @@ SYSTEMS: dict[str, System] = {
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
+    **{
+        name: System(FoundationOptions, partial(infer_foundation, name=name), by_group=True, resumes=True)
+        for name in ("geneformer", "scgpt")
+    },
 }
 
 
@@ -68,6 +79,7 @@ def build_system(
     key_added: str | None,
     rng: RngLike,
     n_jobs: int | None,
+    resume: bool | str | Path,
     copy: bool,
 ) -> Any:
     """Make the network of a system and write it, without scores of cells; `gather` reads what the default method does."""
@@ -84,7 +96,10 @@ def build_system(
     if system.evidence:
         given = EvidenceInput(gather(data), root, jobs)
     else:
-        given = read_input(data, groupby=groupby, tfs=tfs, rna=rna, layer=layer, root=root, n_jobs=jobs)
+        kept = Checkpoint.resuming("build_grn", resume=resume)
+        given = read_input(
+            data, groupby=groupby, tfs=tfs, rna=rna, layer=layer, root=root, n_jobs=jobs, checkpoint=kept
+        )
     with step(logger, f"build_grn: {method}") as facts:
         found = system.infer(given, chosen)
         facts.append(f"{len(found.edges)} edges, {found.edges['tf'].nunique()} regulators")
@@ -95,7 +110,9 @@ def build_system(
         "options": _recorded(chosen),
     }  # fmt: skip
     record = recipe("build_grn", params, inputs={"rna": layer or "X", "atac": ""}, dropped=found.dropped)
-    link_results(network, keys, given.rna, given.groups, record, found.stored).write(given.rna)
+    out = link_results(network, keys, given.rna, given.groups, record, found.stored)
+    out.obsm |= {f"{keys.uns}_{name}": values for name, values in found.of_cells.items()}
+    out.write(given.rna)
     return data if copy else None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
+from .._core.checkpoint import Checkpoint, digest_of_rows
 from .._core.checks import fail, listing, need_one_of
 from .._core.inputs import copy_of
 from .._core.keys import ModelKeys
@@ -23,9 +24,11 @@ from ._embed import counts_of, model_of, record_of
 if TYPE_CHECKING:
     from ..model import Foundation
     from ..model.foundation import CountsByToken
-    from ..nn.foundation.base import Pool, Precision
+    from ..nn.foundation.base import Pool, Precision, Reading
 
 logger = logging.getLogger(__name__)
+
+GENES_OF_PART = 8  # of a run that can be stopped
 
 
 def in_silico_perturbation(
@@ -44,6 +47,7 @@ def in_silico_perturbation(
     precision: Precision = "float32",
     rna: str = "rna",
     key_added: str | None = None,
+    resume: bool | str | Path = False,
     copy: bool = False,
 ) -> Any:
     """Delete or over-express genes in every cell, one at a time, and measure how far embeddings move.
@@ -69,6 +73,8 @@ def in_silico_perturbation(
         Sequences that pass the network at once, those of like length together; it changes speed and memory only.
     key_added
         Base name of the slots, before the kind; by default the name of the model.
+    resume
+        Keep finished genes in this folder (`True`: in the cache), so that a run that was stopped goes on where it was.
     copy
         Return a copy of `data` instead of writing to it.
 
@@ -117,7 +123,9 @@ def in_silico_perturbation(
     names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     places = _places(names, cells.var_names, counts)
     with step(logger, "in_silico_perturbation") as facts:
-        of_cells, of_genes = read.perturb(counts, places, how, kind=kind)
+        of_cells, of_genes = _shifts(
+            read, counts, places, how, kind, Checkpoint.resuming("perturbation", resume=resume)
+        )
         table = _table(of_cells, names)
         absent = table.loc[table["n_cells"] == 0, "gene"]
         facts.append(
@@ -155,6 +163,27 @@ def _places(names: list[str], known: pd.Index, counts: CountsByToken) -> np.ndar
             "name one of them; their counts are added up.",
         )  # fmt: skip
     return place
+
+
+def _shifts(
+    model: Foundation, counts: CountsByToken, places: np.ndarray, how: Reading, kind: Perturbation, kept: Checkpoint
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shifts of cells and genes; with a checkpoint a few genes at a time, each part once."""
+    if kept.folder is None:
+        return model.perturb(counts, places, how, kind=kind)
+    what = str((kind, how.depth, how.pool, how.precision))
+    kept = kept.of("perturbation", digest_of_rows(counts.counts), counts.place, what, *model.decisive())
+    parts = []
+    for first in range(0, places.size, GENES_OF_PART):
+        some = places[first : first + GENES_OF_PART]
+        name = "-".join(str(place) for place in some)
+
+        def make(some: np.ndarray = some) -> np.ndarray:
+            return np.concatenate(model.perturb(counts, some, how, kind=kind))
+
+        parts.append(kept.keep(name, make))
+    both = np.concatenate(parts, axis=1)
+    return both[: counts.counts.shape[0]], both[counts.counts.shape[0] :]
 
 
 def _table(of_cells: Float32[np.ndarray, "cells perturbed"], names: list[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.checks import fail, listing, need_between
 from .._core.inputs import find_group
 from .._core.settings import settings
@@ -29,7 +30,7 @@ FEWEST_CELLS = 10
 
 @dataclass(frozen=True, slots=True)
 class SystemInput:
-    """The user's object, checked counts with genes in name order, groups of the cells, and regulators that were named."""
+    """The user's object, checked counts with genes in name order, groups, regulators that were named, finished parts."""
 
     data: Any
     rna: AnnData
@@ -38,6 +39,7 @@ class SystemInput:
     regulators: pd.Index | None
     root: int
     n_jobs: int
+    checkpoint: Checkpoint = NO_CHECKPOINT
 
     def column(self, name: str, option: str) -> pd.Series:
         """Text of a column of obs, wherever it is; `option` is what an error calls it."""
@@ -76,17 +78,19 @@ class EvidenceInput:
 
 @dataclass(frozen=True, slots=True)
 class SystemNetwork:
-    """Edge table, in which groups each link holds, what is stored beside it, and counts of what was dropped."""
+    """Edge table, in which groups each link holds, what is stored beside it, counts of what was dropped, values of cells."""
 
     edges: pd.DataFrame
     holds: sp.csr_matrix
     stored: dict[str, Any]
     dropped: dict[str, int] = field(default_factory=dict)
+    of_cells: dict[str, sp.csr_matrix] = field(default_factory=dict)
 
 
 def read_input(
-    data: Any, *, groupby: str | None, tfs: Any, rna: str, layer: str | None, root: int, n_jobs: int
-) -> SystemInput:
+    data: Any, *, groupby: str | None, tfs: Any, rna: str, layer: str | None, root: int, n_jobs: int,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> SystemInput:  # fmt: skip
     """Check counts and groups, and read the names of regulators where they are given."""
     adata = rna_of(data, rna)
     need_between(adata.n_obs, FEWEST_CELLS, float("inf"), name="number of cells")
@@ -94,7 +98,7 @@ def read_input(
     names = None if tfs is None else read_evidence(adata, None, tfs, None, None)[0]
     codes = groups.cat.codes.to_numpy().astype(np.int64)
     cells, _, _ = ordered_cells(adata, None, codes, layer=layer, atac_layer=None)
-    return SystemInput(data, adata, cells, groups, names, root, n_jobs)
+    return SystemInput(data, adata, cells, groups, names, root, n_jobs, checkpoint)
 
 
 def need_memory(method: str, needed: float, n_genes: int) -> None:

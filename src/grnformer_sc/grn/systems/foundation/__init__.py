@@ -1,0 +1,1 @@
+"""Links from scores of pairs that a foundation model gives."""

@@ -1,0 +1,101 @@
+"""Options of `build_grn` with a foundation model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..._core.checks import fail, need_between, need_one_of
+from ..._core.typing import Number
+
+SCORES = ("attention", "embedding", "token_embedding", "deletion", "overexpression")
+ATTENTIONS = ("softmax", "raw", "rank", "mean_qk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundationOptions:
+    """Settings of networks read from foundation models.
+
+    Attributes
+    ----------
+    checkpoint
+        Folder or file of the published model, or a model that was read (`grs.model.load_foundation`).
+    score
+        What scores a pair: the `"attention"` of a gene to a regulator; the cosine of their mean embeddings in the cells of
+        a group (`"embedding"`) or of their tokens before any layer (`"token_embedding"`); the mean shift of a gene's
+        embedding by `"deletion"` or `"overexpression"` of the regulator.
+    attention
+        How attention is read: `"softmax"`, the share of a gene's attention; `"raw"`, query times key; `"rank"`, raw scores
+        ranked among the keys of a gene and then among the genes of a key (scGPT); `"mean_qk"`, softmax of the mean query
+        and mean key of every gene (scPRINT).
+    layers
+        Layers whose attention is read: a number from 0 (negative ones from the end), or `"all"`; `None` is all for
+        `"softmax"` and `"mean_qk"` and the last for the others.
+    prior
+        Known links with `tf` and `gene`, by which heads are chosen (with `n_heads`).
+    n_heads
+        Attention heads that are read: those that rank the known links of half of the TFs best; the other half judges.
+    relative
+        Score every group by its difference to the mean of the other groups; with two conditions this is their difference.
+    center
+        Take the mean of each gene and of each regulator out of the scores, which leaves what the pair adds.
+    top
+        Targets of a regulator in a group.
+    emb_layer
+        Layer of embeddings: 0 the last, -1 the one before it.
+    max_cells
+        Cells of a group that are read, drawn at random where there are more.
+    per_cell
+        Also store the attention of every kept link in every cell.
+    gene_ids
+        Column of `var` with names that the vocabulary knows; `None` takes the names of the genes.
+    min_matched
+        Share of the genes that must be in the vocabulary.
+    batch_size
+        Cells that pass the network at once; it changes speed and memory only.
+    device, precision
+        As in `grs.tl.embed`.
+    """
+
+    checkpoint: Any
+    score: str = "attention"
+    attention: str = "softmax"
+    layers: int | str | None = None
+    prior: Any = None
+    n_heads: int | None = None
+    relative: bool = False
+    center: bool = False
+    top: int = 50
+    emb_layer: int = -1
+    max_cells: int = 1000
+    per_cell: bool = False
+    gene_ids: str | None = None
+    min_matched: Number = 0.2
+    batch_size: int = 16
+    device: str = "auto"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        need_one_of(self.score, SCORES, name="score")
+        need_one_of(self.attention, ATTENTIONS, name="attention")
+        if isinstance(self.layers, str):
+            need_one_of(self.layers, ("all",), name="layers")
+        need_between(self.top, 1, 10**9, name="top")
+        need_between(self.max_cells, 2, 10**9, name="max_cells")
+        if self.n_heads is not None:
+            need_between(self.n_heads, 1, 10**6, name="n_heads")
+        if (self.prior is None) != (self.n_heads is None):
+            raise fail(
+                ValueError, "heads are chosen by known links: prior and n_heads go together.",
+                "one of them without the other.", "pass both, or neither to read all heads.",
+            )  # fmt: skip
+        wrong = [
+            name for name, given in (("n_heads", self.n_heads is not None), ("per_cell", self.per_cell))
+            if given and (self.score != "attention" or self.attention == "mean_qk")
+        ]  # fmt: skip
+        if wrong:
+            raise fail(
+                ValueError, f"{wrong[0]} needs the attention of single cells.",
+                f"score={self.score!r}, attention={self.attention!r}.",
+                "pass score='attention' with attention='softmax', 'raw' or 'rank'.",
+            )  # fmt: skip

@@ -1,0 +1,154 @@
+"""Foundation models in `build_grn`: scores of every group, heads chosen by known links, one edge table."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._core.checks import fail, listing
+from .._core.inputs import table_of
+from .._core.logging import progress
+from .._core.rng import generator
+from ..grn.embedding import log_normalise
+from ..grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
+from ..grn.systems.groups import GroupNetworks
+from ..nn.foundation.options import FoundationOptions
+from ..priors import tf_names
+from ._foundation_heads import choose_heads
+from ._systems import SystemInput, SystemNetwork, need_memory
+
+if TYPE_CHECKING:
+    from ..model.foundation import Foundation
+    from ..model.foundation_scores import Scorer
+
+logger = logging.getLogger(__name__)
+
+CELLS = "cells"  # in obsm, behind the base name: attention of links in cells
+
+
+def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: str) -> SystemNetwork:
+    """Score the pairs of every group, and lay out the best links of each in one edge table."""
+    from ..model.foundation_scores import needed_bytes
+
+    model = model_named(name, options.checkpoint)
+    scorer, dropped = _scorer(given, options, model)
+    genes, names = given.cells.genes, list(given.groups.cat.categories)
+    need_memory(name, needed_bytes(scorer) * (len(names) if options.relative else 1), genes.size)
+    chosen = {group: _rows(given, code, options.max_cells, group) for code, group in enumerate(names)}
+    stored: dict[str, Any] = {"model": repr(model), "sha256": model.sha256}
+    if options.n_heads is not None:
+        scorer, stored["heads"] = choose_heads(scorer, given, options, chosen)
+    scores = _scores(scorer, given, chosen, relative=options.relative)
+    share, weights = [], []
+    for group, score in scores.items():
+        explained, left = gene_level(score)
+        share.append(explained)
+        links = best_links(left if options.center else score, scorer.tfs, options.top)
+        weights.append(signed_by_correlation(links, log_normalise(given.cells.counts.take(chosen[group]))))
+    _log(name, model, names, share)
+    networks = GroupNetworks(genes, tuple(names), weights)
+    edges, holds = networks.edges(scorer.tfs)
+    if not len(edges):
+        raise fail(
+            ValueError, "a network needs at least one link.", f"no pair of {scorer.tfs.size} regulators with a score.",
+            "name other regulators with tfs=, or read more cells (options={'max_cells': ...}).",
+        )  # fmt: skip
+    stored |= {"gene_level": np.asarray(share), "n_cells": np.asarray([rows.size for rows in chosen.values()])}
+    if not options.per_cell:
+        return SystemNetwork(edges, holds, stored, dropped)
+    return SystemNetwork(edges, holds, stored, dropped, {CELLS: _in_cells(scorer, given, edges)})
+
+
+def model_named(name: str, checkpoint: Any) -> Foundation:
+    """Read a model, or check that the one given is of this kind."""
+    from ..model.foundation_files import FOUNDATIONS, load_foundation
+
+    if isinstance(checkpoint, (str, Path)):
+        return load_foundation(checkpoint, model=name)
+    if not isinstance(checkpoint, FOUNDATIONS[name]):
+        raise fail(
+            TypeError, f"checkpoint of method={name!r} must be a path or a grs.model.{FOUNDATIONS[name].__name__}.",
+            f"{type(checkpoint).__name__}.", "read it with grs.model.load_foundation(path), or name its own method.",
+        )  # fmt: skip
+    return checkpoint
+
+
+def _scorer(given: SystemInput, options: FoundationOptions, model: Foundation) -> tuple[Scorer, dict[str, int]]:
+    """Scorer of the regulators that the vocabulary holds, and counts of what it does not."""
+    from ..model.foundation_scores import Scorer
+
+    genes = given.cells.genes
+    known_as = genes if options.gene_ids is None else _ids(given, options.gene_ids)
+    counts = model.counts_of(given.cells.counts, known_as, min_matched=float(options.min_matched))
+    regulators = tf_names(genes) if given.regulators is None else given.regulators
+    tfs = genes.get_indexer(regulators)
+    there = counts.place[tfs] >= 0
+    if not there.any():
+        raise fail(
+            ValueError, "a regulator must be in the vocabulary of the model.", f"none of {listing(regulators)}.",
+            "name others with tfs=, or name genes as the model does (options={'gene_ids': ...}).",
+        )  # fmt: skip
+    dropped = {"genes_without_token": counts.n_lost, "regulators_without_token": int((~there).sum())}
+    return Scorer.of(model, counts.place, tfs[there].astype(np.int64), options), dropped
+
+
+def _ids(given: SystemInput, column: str) -> pd.Index:
+    table = table_of(given.rna.var)
+    if column not in table:
+        raise fail(
+            KeyError, f"gene_ids={column!r} names no column of var.", f"{listing(table.columns)}.", "name one of them."
+        )
+    return pd.Index(table[column].astype(str).loc[given.cells.genes])
+
+
+def _rows(given: SystemInput, code: int, most: int, name: str) -> np.ndarray:
+    """Cells of a group that are read, drawn by its name where there are too many."""
+    rows = np.flatnonzero(given.cells.codes == code)
+    if rows.size > most:
+        rows = np.sort(generator(given.root, "foundation", name).permutation(rows)[:most])
+    return rows
+
+
+def _scores(
+    scorer: Scorer, given: SystemInput, chosen: dict[str, np.ndarray], *, relative: bool
+) -> dict[str, np.ndarray]:
+    """Scores genes x regulators by group; each less the mean of the others if they are to be relative."""
+    if relative and len(chosen) < 2:
+        raise fail(
+            ValueError,
+            "relative=True compares groups of cells.",
+            f"{len(chosen)} group.",
+            "pass groupby=, or relative=False.",
+        )
+    out = {}
+    for name in progress(list(chosen), title=f"{scorer.model.title}: groups", total=len(chosen)):
+        out[name] = scorer.kept_scores(given.cells.counts.take(chosen[name]), given.checkpoint)
+    if not relative:
+        return out
+    total = sum(out.values())
+    return {name: score - (total - score) / (len(out) - 1) for name, score in out.items()}
+
+
+def _in_cells(scorer: Scorer, given: SystemInput, edges: pd.DataFrame) -> sp.csr_matrix:
+    """Attention of every link in every cell, in blocks; links of both signs share theirs."""
+    genes = given.cells.genes
+    gene = genes.get_indexer(edges["gene"])
+    tf = pd.Index(scorer.tfs).get_indexer(genes.get_indexer(edges["tf"]))
+    pair, own = np.unique(gene * scorer.tfs.size + tf, return_inverse=True)
+    numbers = np.arange(1, pair.size + 1)
+    links = sp.csr_matrix((numbers, np.divmod(pair, scorer.tfs.size)), (genes.size, scorer.tfs.size))
+    parts = [scorer.in_cells(block, links)[:, own] for _, block in given.cells.counts.blocks()]
+    return sp.csr_matrix(sp.vstack(parts))
+
+
+def _log(name: str, model: Foundation, groups: list[str], share: list[float]) -> None:
+    spread = f"{min(share):.0%}" if len(share) == 1 else f"{min(share):.0%} to {max(share):.0%}"
+    logger.info(
+        "%s: %s; one mean per gene and per regulator explains %s of the scores of %d group%s",
+        name, model.title, spread, len(groups), "" if len(groups) == 1 else "s",
+    )  # fmt: skip
