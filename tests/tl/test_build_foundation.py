@@ -81,7 +81,8 @@ def test_heads_are_chosen_by_some_tfs_and_judged_by_others(cells, planted, caplo
     table = cells.uns["grn_geneformer"]["heads"]
     assert table["chosen"].tolist() == [True, False, False, False, False, False]
     assert table.iloc[0][["layer", "head"]].tolist() == ["0", "0"]
-    assert table["held_out"].iloc[-1] > 0.95 > table["held_out"].iloc[-2]
+    assert table["held_out"].iloc[-1] > 0.95
+    assert table["held_out"].iloc[1:4].max() < 0.5
     assert precision(edges) > 0.95
     assert "1 of 4 chosen by" in caplog.text
 
