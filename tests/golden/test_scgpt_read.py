@@ -44,10 +44,7 @@ def test_hidden_states_are_those_of_the_original(model, given, stored):
 def test_attention_of_every_layer_is_that_of_the_original(model, given, stored):
     kept = torch.from_numpy(~stored["padding_mask"])
     with torch.inference_mode():
-        for number, h in model.net.inputs(given):
-            if number == model.net.n_layers:
-                break
-            q, k = model.net.queries_keys(number, h)
+        for number, q, k, _ in model.net.attended(given, model.net.n_layers):
             score = (q @ k.transpose(2, 3) * q.shape[3] ** -0.5).masked_fill(~given.mask(), -torch.inf).softmax(dim=-1)
             right = torch.from_numpy(stored["attention_layers"][number])
             at = kept[:, None, :].expand(score.shape[:3])

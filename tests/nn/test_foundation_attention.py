@@ -12,7 +12,7 @@ from grnformer_sc._core.rows import as_rows
 from grnformer_sc.grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
 from grnformer_sc.model import Foundation, Geneformer, ScGPT
 from grnformer_sc.model.foundation_scores import Scorer
-from grnformer_sc.nn.foundation import attention
+from grnformer_sc.nn.foundation import attention, base
 from grnformer_sc.nn.foundation.base import sequences
 from grnformer_sc.nn.foundation.options import FoundationOptions
 
@@ -57,8 +57,8 @@ def loop(model: Foundation, kind: str, layers: list[int]) -> tuple[np.ndarray, n
     for cell in range(11):
         x = sequences(block, np.array([cell]), how)
         with torch.inference_mode():
-            states = [h for _, h in net.inputs(x)]
-            qk = [[part[0].numpy() for part in net.queries_keys(i, states[i])] for i in range(net.n_layers)]
+            states = [net(x, depth=i) if i else net.embed(x) for i in range(net.n_layers)]
+            qk = [[part[0].numpy() for part in net.projections(i, states[i])[:2]] for i in range(net.n_layers)]
         at = [(i, gene_of[int(t)]) for i, t in enumerate(x.index[0]) if int(t) in gene_of]
         place, gene = (np.array(part) for part in zip(*at, strict=True))
         maps = []
@@ -137,9 +137,8 @@ def _front_means(model: Foundation) -> list[torch.Tensor]:
     out = []
     with torch.inference_mode():
         x = sequences(block, np.arange(11), model.reading(device="cpu"))
-        for number, h in model.net.inputs(x):
-            if number < model.net.n_layers:
-                out.append(model.net.queries_keys(number, h)[1][:, :, 0].mean(dim=0)[None])
+        for _, _, k, _ in model.net.attended(x, model.net.n_layers):
+            out.append(k[:, :, 0].mean(dim=0)[None])
     return out
 
 
@@ -174,3 +173,15 @@ class TestLinks:
         x[:, 5] = 1
         links = sp.csr_matrix(([0.5, 0.4, 0.3], ([0, 0, 0], [3, 4, 5])), (6, 6))
         assert signed_by_correlation(links, sp.csr_matrix(x)).toarray()[0].tolist() == [0, 0, 0, 0.5, -0.4, 0.3]
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_sums_of_the_softmax_are_the_same_without_the_kernel(padded, monkeypatch):
+    rng = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 9, 4, generator=rng) for _ in range(3))
+    mask = (torch.arange(9) < torch.tensor([[9], [6]]))[:, None, None, :] if padded else None
+    heard, norm = base.attend(q, k, v, mask, norms=True)
+    monkeypatch.setattr(base, "CPU_KERNEL", "no_such_kernel")
+    for found, right in zip(base.attend(q, k, v, mask, norms=True), (heard, norm), strict=True):
+        torch.testing.assert_close(found, right)
+    assert base.attend(q, k, v, mask)[1] is None

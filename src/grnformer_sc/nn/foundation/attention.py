@@ -45,8 +45,8 @@ class Maps:
 
     @property
     def depth(self) -> int:
-        """Layers that are run: the last that is read is not."""
-        return max(self.heads)
+        """Layers that are run."""
+        return max(self.heads) + 1
 
     def __len__(self) -> int:
         return sum(heads.numel() for heads in self.heads.values())
@@ -109,10 +109,9 @@ def pair_scores(
         pairs, places = _pairs(x, panel)
         parts = []
         with autocast(how):
-            for number, h in net.inputs(x, maps.depth):
+            for number, q, k, norm in net.attended(x, maps.depth, norms=maps.kind == "softmax"):
                 if number in maps.heads:
-                    q, k = (part[:, maps.heads[number]].float() for part in net.queries_keys(number, h))
-                    parts.append(_scores(q, k, x, places, maps.kind, by_map=by_map))
+                    parts.append(_layer_scores(maps, number, (q, k, norm), x, places, by_map=by_map))
         score = torch.cat(parts) if by_map else torch.stack(parts).sum(dim=0)[None] / len(maps)
         yield rows, x, pairs, score
 
@@ -127,41 +126,39 @@ def _pairs(x: Sequences, panel: Panel) -> tuple[Pairs, Int64[Tensor, "cells tfs"
     return Pairs(gene, tf, (gene >= 0)[:, :, None] & (tf >= 0)[:, None, :]), places
 
 
-def _scores(
-    q: Float[Tensor, "cells heads places width"], k: Float[Tensor, "cells heads places width"], x: Sequences,
-    places: Int64[Tensor, "cells tfs"], kind: str, *, by_map: bool,
+def _layer_scores(
+    maps: Maps, number: int, of_layer: tuple[Tensor, Tensor, Tensor | None], x: Sequences,
+    places: Int64[Tensor, "cells tfs"], *, by_map: bool,
 ) -> Float[Tensor, "heads cells places tfs"] | Float[Tensor, "cells places tfs"]:  # fmt: skip
-    """Scores of one layer, summed over its heads unless `by_map`, a few cells at a time."""
-    n_cells, n_heads, n_places, width = q.shape
-    n_keys = max(places.shape[1], 1) if kind == "raw" else n_places
-    step = max(1, SQUARE_BYTES // (4 * n_heads * n_places * n_keys))
-    real = torch.arange(n_places, device=q.device) < x.length[:, None]
+    """Scores of one layer, summed over its heads unless `by_map`."""
+    heads = maps.heads[number]
+    q, k = (part[:, heads].float() for part in of_layer[:2])
+    at = places[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
+    if maps.kind == "rank":
+        return _ranked(q, k, x, places, by_map=by_map)
+    score = q @ k.gather(2, at).transpose(2, 3)
+    if (norm := of_layer[2]) is not None:  # the softmax of these keys among all
+        score = score.mul_(q.shape[3] ** -0.5).sub_(norm[:, heads, :, None]).exp_()
+    return score.transpose(0, 1) if by_map else score.sum(dim=1)
+
+
+def _ranked(
+    q: Float[Tensor, "cells heads places width"], k: Float[Tensor, "cells heads places width"], x: Sequences,
+    places: Int64[Tensor, "cells tfs"], *, by_map: bool,
+) -> Float[Tensor, "heads cells places tfs"] | Float[Tensor, "cells places tfs"]:  # fmt: skip
+    """Columns of the regulators in the square of ranks among keys, ranked among queries; a few cells at a time."""
+    n_cells, n_heads, n_places, _ = q.shape
+    step = max(1, SQUARE_BYTES // (4 * n_heads * n_places**2))
+    silent = torch.arange(n_places, device=q.device) >= x.length[:, None]
     out = []
     for first in range(0, n_cells, step):
         part = slice(first, first + step)
-        at = places[part, None, :, None].expand(-1, n_heads, -1, width)
-        if kind == "raw":
-            score = q[part] @ k[part].gather(2, at).transpose(2, 3)
-        else:
-            square = q[part] @ k[part].transpose(2, 3)
-            score = _of_square(square, real[part], places[part], x.length[part], width, kind)
+        n, columns = x.length[part, None, None, None], places[part, None, None, :].expand(-1, n_heads, n_places, -1)
+        square = (q[part] @ k[part].transpose(2, 3)).masked_fill_(silent[part, None, None, :], INF)
+        ranks = (_rank(square, 3).gather(3, columns) / n).masked_fill_(silent[part, None, :, None], INF)
+        score = _rank(ranks, 2) / n
         out.append(score.transpose(0, 1) if by_map else score.sum(dim=1))
     return torch.cat(out, dim=1 if by_map else 0)
-
-
-def _of_square(
-    square: Float[Tensor, "cells heads places places"], real: Bool[Tensor, "cells places"],
-    places: Int64[Tensor, "cells tfs"], length: Int64[Tensor, " cells"], width: int, kind: str,
-) -> Float[Tensor, "cells heads places tfs"]:  # fmt: skip
-    """Columns of the regulators: softmax over keys, or ranks among keys and then among queries."""
-    columns = places[:, None, None, :].expand(-1, square.shape[1], square.shape[2], -1)
-    if kind == "softmax":
-        square = square.mul_(width**-0.5).masked_fill_(~real[:, None, None, :], -INF)
-        norm = square.logsumexp(dim=3, keepdim=True)
-        return square.gather(3, columns).sub_(norm).exp_()
-    n = length[:, None, None, None]
-    ranks = _rank(square.masked_fill_(~real[:, None, None, :], INF), 3).gather(3, columns) / n
-    return _rank(ranks.masked_fill_(~real[:, None, :, None], INF), 2) / n
 
 
 def _rank(x: Tensor, dim: int) -> Float[Tensor, "..."]:
@@ -200,10 +197,10 @@ def add_queries_keys(
         row[:, : how.front] = panel.shape[0] + torch.arange(how.front, device=row.device)
         kept = row >= 0
         with autocast(how):
-            for number, h in net.inputs(x, max(layers)):
+            for number, q, k, _ in net.attended(x, max(layers) + 1):
                 if number not in layers:
                     continue
-                for total, part in zip((sums.queries, sums.keys), net.queries_keys(number, h), strict=True):
+                for total, part in ((sums.queries, q), (sums.keys, k)):
                     flat = part.float().transpose(1, 2).flatten(2)
                     total[number].index_add_(0, row[kept], flat[kept])
         sums.seen.index_add_(0, row[kept], torch.ones_like(row[kept], dtype=torch.float32))

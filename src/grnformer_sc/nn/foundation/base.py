@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,9 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..._core.checks import need_between
 
+CPU_KERNEL = "_scaled_dot_product_flash_attention_for_cpu"
 Pool = Literal["mean", "cls"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -123,16 +124,20 @@ class FoundationNet(nn.Module, ABC):
         """Input of the first layer."""
 
     @abstractmethod
-    def layer(
-        self, number: int, h: Float[Tensor, "cells places dim"], mask: Bool[Tensor, "cells 1 1 places"] | None
-    ) -> Float[Tensor, "cells places dim"]:
-        """Run layer `number` (from 0) on its input."""
+    def projections(
+        self, number: int, h: Float[Tensor, "cells places dim"]
+    ) -> tuple[
+        Float[Tensor, "cells heads places width"],
+        Float[Tensor, "cells heads places width"],
+        Float[Tensor, "cells heads places width"],
+    ]:
+        """Queries, keys and values of layer `number` (from 0), given its input."""
 
     @abstractmethod
-    def queries_keys(
-        self, number: int, h: Float[Tensor, "cells places dim"]
-    ) -> tuple[Float[Tensor, "cells heads places width"], Float[Tensor, "cells heads places width"]]:
-        """Queries and keys of layer `number`, given its input."""
+    def after_attention(
+        self, number: int, h: Float[Tensor, "cells places dim"], heard: Float[Tensor, "cells places dim"]
+    ) -> Float[Tensor, "cells places dim"]:
+        """Rest of layer `number`, given its input and what its heads heard, side by side."""
 
     @abstractmethod
     def token_embedding(self) -> Float[Tensor, "tokens dim"]:
@@ -147,17 +152,52 @@ class FoundationNet(nn.Module, ABC):
         need_between(emb_layer, -self.n_layers, 0, name="emb_layer")
         return self.n_layers + emb_layer
 
-    def inputs(self, x: Sequences, depth: int | None = None) -> Iterator[tuple[int, Float[Tensor, "cells places dim"]]]:
-        """Input of every layer in turn with its number, then what comes out after `depth` layers (all by default)."""
-        h, mask, depth = self.embed(x), x.mask(), self.n_layers if depth is None else depth
+    def attended(
+        self, x: Sequences, depth: int, *, norms: bool = False
+    ) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None]]:
+        """Number, queries, keys of the layers before `depth` in turn; what comes out of the last is not computed.
+
+        With `norms` also the log of the sum of each softmax (cells heads places).
+        """
+        h, mask = self.embed(x), x.mask()
         for number in range(depth):
-            yield number, h
-            h = self.layer(number, h, mask)
-        yield depth, self.finish(h) if depth == self.n_layers else h
+            q, k, v = self.projections(number, h)
+            heard, norm = attend(q, k, v, mask, norms=norms)
+            yield number, q, k, norm
+            if number < depth - 1:
+                h = self.after_attention(number, h, heard)
 
     def forward(self, x: Sequences, *, depth: int | None = None) -> Float[Tensor, "cells places dim"]:
         """Hidden states after `depth` layers (all by default)."""
-        return deque(self.inputs(x, depth), maxlen=1)[0][1]
+        h, mask, depth = self.embed(x), x.mask(), self.n_layers if depth is None else depth
+        for number in range(depth):
+            heard, _ = attend(*self.projections(number, h), mask)
+            h = self.after_attention(number, h, heard)
+        return self.finish(h) if depth == self.n_layers else h
+
+
+def attend(
+    q: Float[Tensor, "cells heads places width"],
+    k: Float[Tensor, "cells heads places width"],
+    v: Float[Tensor, "cells heads places width"],
+    mask: Bool[Tensor, "cells 1 1 places"] | None,
+    *,
+    norms: bool = False,
+) -> tuple[Float[Tensor, "cells places dim"], Float[Tensor, "cells heads places"] | None]:
+    """What every head hears, side by side; with `norms` also the log of the sum of each query's softmax.
+
+    On a CPU the sum comes out of the kernel that attends, at no cost.
+    """
+    bias = None if mask is None else torch.zeros(mask.shape, device=q.device).masked_fill_(~mask, -float("inf"))
+    norm = None
+    if norms and q.device.type == "cpu" and q.dtype == torch.float32 and hasattr(torch.ops.aten, CPU_KERNEL):
+        heard, norm = getattr(torch.ops.aten, CPU_KERNEL)(q, k, v, attn_mask=bias)
+    else:
+        heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if norms:
+            square = q.float() @ k.float().transpose(2, 3) * q.shape[3] ** -0.5
+            norm = (square if bias is None else square + bias).logsumexp(dim=3)
+    return heard.transpose(1, 2).flatten(2), norm
 
 
 def batches(length: Int64[np.ndarray, " cells"], size: int) -> Iterator[np.ndarray]:

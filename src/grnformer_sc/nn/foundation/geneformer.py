@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -119,14 +119,8 @@ class _Layer(nn.Module):
         self.linear1, self.linear2 = nn.Linear(config.dim, config.hidden), nn.Linear(config.hidden, config.dim)
         self.norm1, self.norm2 = (nn.LayerNorm(config.dim, eps=config.eps) for _ in range(2))
 
-    def queries_keys(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        return split_heads(self.query(h), self.heads), split_heads(self.key(h), self.heads)
-
-    def forward(self, h: Tensor, mask: Tensor | None) -> Tensor:
-        q, k = self.queries_keys(h)
-        v = split_heads(self.value(h), self.heads)
-        heard = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        h = self.norm1(h + self.out(heard.transpose(1, 2).reshape(h.shape)))
+    def after_attention(self, h: Tensor, heard: Tensor) -> Tensor:
+        h = self.norm1(h + self.out(heard))
         return self.norm2(h + self.linear2(self.activation(self.linear1(h))))
 
 
@@ -149,17 +143,20 @@ class GeneformerNet(FoundationNet):
         places = torch.arange(x.index.shape[1], device=x.index.device)
         return self.norm(self.tokens(x.index) + self.positions(places) + self.types.weight[0])
 
-    def layer(
-        self, number: int, h: Float[Tensor, "cells places dim"], mask: Bool[Tensor, "cells 1 1 places"] | None
-    ) -> Float[Tensor, "cells places dim"]:
-        """Run one layer."""
-        return self.layers[number](h, mask)
+    def projections(self, number: int, h: Float[Tensor, "cells places dim"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of one layer."""
+        layer = self._layer(number)
+        q, k, v = (split_heads(part(h), self.heads) for part in (layer.query, layer.key, layer.value))
+        return q, k, v
 
-    def queries_keys(
-        self, number: int, h: Float[Tensor, "cells places dim"]
-    ) -> tuple[Float[Tensor, "cells heads places width"], Float[Tensor, "cells heads places width"]]:
-        """Queries and keys of one layer."""
-        return cast("_Layer", self.layers[number]).queries_keys(h)
+    def after_attention(
+        self, number: int, h: Float[Tensor, "cells places dim"], heard: Float[Tensor, "cells places dim"]
+    ) -> Float[Tensor, "cells places dim"]:
+        """Rest of one layer."""
+        return self._layer(number).after_attention(h, heard)
+
+    def _layer(self, number: int) -> _Layer:
+        return cast("_Layer", self.layers[number])
 
     def token_embedding(self) -> Float[Tensor, "tokens dim"]:
         """Table of tokens."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ..backbones import ScGPT
@@ -26,18 +26,19 @@ class ScGPTNet(FoundationNet):
         values = x.index.new_zeros(x.index.shape) if x.values is None else x.values
         return self.backbone.embed_tokens(x.index, values.float())
 
-    def layer(
-        self, number: int, h: Float[Tensor, "cells places dim"], mask: Bool[Tensor, "cells 1 1 places"] | None
-    ) -> Float[Tensor, "cells places dim"]:
-        """Run one layer."""
-        return self.backbone.transformer_encoder.layers[number](h, mask)
+    def projections(self, number: int, h: Float[Tensor, "cells places dim"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of one layer."""
+        return self._layer(number).self_attn.projections(h)
 
-    def queries_keys(
-        self, number: int, h: Float[Tensor, "cells places dim"]
-    ) -> tuple[Float[Tensor, "cells heads places width"], Float[Tensor, "cells heads places width"]]:
-        """Queries and keys of one layer."""
-        q, k, _ = cast("PostNormLayer", self.backbone.transformer_encoder.layers[number]).self_attn.projections(h)
-        return q, k
+    def after_attention(
+        self, number: int, h: Float[Tensor, "cells places dim"], heard: Float[Tensor, "cells places dim"]
+    ) -> Float[Tensor, "cells places dim"]:
+        """Rest of one layer."""
+        layer = self._layer(number)
+        return layer.feed_forward(layer.norm1(h + layer.self_attn.out_proj(heard)))
+
+    def _layer(self, number: int) -> PostNormLayer:
+        return cast("PostNormLayer", self.backbone.transformer_encoder.layers[number])
 
     def token_embedding(self) -> Float[Tensor, "tokens dim"]:
         """Normalised table of tokens."""
