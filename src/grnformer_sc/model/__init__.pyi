@@ -8,4 +8,5 @@ from .lpm import LPM as LPM
 from .lpm import LPMConfig as LPMConfig
 from .pretrained import load_backbone as load_backbone
 from .scgpt import ScGPT as ScGPT
+from .scprint import ScPRINT as ScPRINT
 from .train_config import TrainConfig as TrainConfig

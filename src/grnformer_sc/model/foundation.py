@@ -103,6 +103,11 @@ class Foundation(ABC):
         return 0
 
     @property
+    def flag(self) -> int:
+        """Added to the token of a gene that is perturbed, by models that are told which ones are."""
+        return 0
+
+    @property
     @abstractmethod
     def genes(self) -> pd.Index:
         """Genes of the vocabulary."""
@@ -175,12 +180,12 @@ class Foundation(ABC):
         depth = self.net.depth(emb_layer)
         if pool == "cls" and not self.front:
             raise fail(
-                ValueError, "pool='cls' needs a model with the token <cls>.", f"a {self.title} without it.",
+                ValueError, "pool='cls' needs a model with the token <cls> or the like.", f"a {self.title} without it.",
                 "pass pool='mean'.",
             )  # fmt: skip
         where = device_of(device)
         self.net.to(torch.device(where))
-        return Reading(depth, self.front, self.back, pool, batch_size, where, precision)
+        return Reading(depth, self.front, self.back, pool, batch_size, where, precision, self.flag)
 
     def embed(
         self, counts: CountsByToken, how: Reading, *, genes: bool = True

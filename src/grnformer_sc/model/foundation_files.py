@@ -9,8 +9,9 @@ from .._core.checks import fail, listing, need_one_of
 from .foundation import Foundation
 from .geneformer import Geneformer
 from .scgpt import ScGPT
+from .scprint import ScPRINT
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"geneformer": Geneformer, "scgpt": ScGPT}
+FOUNDATIONS: dict[str, type[Foundation]] = {"geneformer": Geneformer, "scgpt": ScGPT, "scprint": ScPRINT}
 
 
 def load_foundation(path: str | Path, *, model: str | None = None, **options: Any) -> Foundation:

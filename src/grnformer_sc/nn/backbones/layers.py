@@ -30,8 +30,8 @@ class SelfAttention(nn.Module):
         q, k, v = functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
-    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
-        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True."""
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor | None) -> Float[Tensor, "cells places dim"]:
+        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True; None is everywhere."""
         q, k, v = self.projections(h)
         out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out_proj(out.transpose(1, 2).reshape(h.shape))
@@ -65,7 +65,7 @@ class PostNormLayer(FeedForward):
         self.self_attn = SelfAttention(dim, heads)
         self.norm1 = nn.LayerNorm(dim)
 
-    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells places dim"]:
+    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor | None) -> Float[Tensor, "cells places dim"]:
         """Update all places; they attend where `mask` is True."""
         return self.feed_forward(self.norm1(h + self.dropout(self.self_attn(h, mask))))
 

@@ -85,11 +85,13 @@ class Reading:
     front, back
         Tokens before and behind the genes of a sequence, which no mean of genes includes.
     pool
-        Cell embedding: the mean of its genes, or the first token.
+        Cell embedding: the mean of its genes, or of the tokens in front of them.
     batch_size
         Sequences that pass the network at once.
     device, precision
         Where, and in what numbers; what is read is float32 always.
+    flag
+        Added to the token of a perturbed gene, for a model that is told which genes are perturbed; 0: it is not.
     """
 
     depth: int
@@ -99,6 +101,7 @@ class Reading:
     batch_size: int = 32
     device: str = "cpu"
     precision: Precision = "float32"
+    flag: int = 0
 
 
 class FoundationNet(nn.Module, ABC):

@@ -116,9 +116,9 @@ def find_dictionaries(folder: Path, given: Mapping[str, str | Path | None]) -> d
 def read_vocabulary(files: Mapping[str, Path]) -> RankVocabulary:
     """Read the dictionaries; a table with columns token, median and symbol may stand for all of them."""
     table = files["tokens"] if _is_table(files["tokens"]) else None
-    read = {kind: _dictionary(path, kind) for kind, path in files.items()}
+    read = {kind: read_dictionary(path, kind) for kind, path in files.items()}
     if table is not None:
-        read |= {kind: _dictionary(table, kind) for kind in PATTERNS if kind not in read}
+        read |= {kind: read_dictionary(table, kind) for kind in PATTERNS if kind not in read}
     return vocabulary_of(read["tokens"], read["medians"], read.get("names", {}), source=files["tokens"].name)
 
 
@@ -155,8 +155,8 @@ def _is_table(path: Path) -> bool:
     return ".csv" in path.suffixes
 
 
-def _dictionary(path: Path, kind: str) -> dict[str, Any]:
-    """Read one dictionary from a pickle, JSON or a table."""
+def read_dictionary(path: Path, kind: str) -> dict[str, Any]:
+    """Read one dictionary (`"tokens"`, `"medians"` or `"names"`) from a pickle, JSON or a table."""
     if _is_table(path):
         return _column(path, kind)
     if ".json" in path.suffixes:
