@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def enlarged(model: Any) -> Any:
     """The same model with weights so large that shifts are no rounding errors."""
     for name, value in model.net.named_parameters():
         if "norm" not in name:
-            value.mul_(20 if isinstance(model, grs.model.Geneformer) else 2)
+            value.mul_(20 if isinstance(model, grs.model.Geneformer) else 3)
     return model
 
 
@@ -28,6 +29,12 @@ SMALL = {
     "scgpt": lambda: grs.model.ScGPT.untrained(GENES, dim=8, heads=2, n_places=N_PLACES, n_bins=9),
     "scprint": lambda: grs.model.ScPRINT.untrained(
         GENES, dim=8, heads=2, n_context=N_PLACES - 4, n_classes=3, places=range(0, 2500, 100)
+    ),
+    "scgenept": lambda: grs.model.ScGenePT.untrained(
+        GENES, dim=8, heads=2, n_context=N_PLACES, languages=("genept", "process")
+    ),
+    "scgenept of expressed genes": lambda: grs.model.ScGenePT.untrained(
+        GENES, dim=8, heads=2, n_context=N_PLACES, zero_genes=False
     ),
 }
 
@@ -87,3 +94,47 @@ def write_scprint(
     }  # fmt: skip
     torch.save(content | others, folder / "small.ckpt")
     return folder / "small.ckpt"
+
+
+def scgenept_state(
+    n_tokens: int = 27,
+    *,
+    branches: tuple[str, ...] = ("genept_encoder",),
+    width: int = 6,
+    d: int = 8,
+    flash: bool = True,
+) -> dict[str, torch.Tensor]:
+    """Weights of an scGenePT under the published names, joint projections as flash attention or torch calls them."""
+    joint = "self_attn.Wqkv." if flash else "self_attn.in_proj_"
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder.embedding.weight": (n_tokens, d), "value_encoder.linear1.weight": (d, 1),
+        "value_encoder.linear1.bias": (d,), "value_encoder.linear2.weight": (d, d), "value_encoder.linear2.bias": (d,),
+        "pert_encoder.weight": (3, d), "mvc_decoder.W.weight": (d, d), "cls_decoder.out_layer.bias": (4,),
+    }  # fmt: skip
+    shapes |= {
+        f"{at}.{part}": (d,) for at in ("encoder.enc_norm", "value_encoder.norm", "ln") for part in ("weight", "bias")
+    }
+    shapes |= {f"decoder.fc.{i}.weight": (1 if i == 4 else d, d) for i in (0, 2, 4)}
+    shapes |= {f"decoder.fc.{i}.bias": (1 if i == 4 else d,) for i in (0, 2, 4)}
+    for branch in branches:
+        proj = f"{branch}.{'proj_layer' if branch == 'genept_encoder' else 'fc'}."
+        shapes |= {f"{branch}.embedding.weight": (n_tokens, width), proj + "weight": (d, width), proj + "bias": (d,)}
+        shapes |= {f"{branch}.enc_norm.{part}": (d,) for part in ("weight", "bias")}
+    for i in range(3):
+        at = f"transformer_encoder.layers.{i}."
+        shapes |= {at + joint + "weight": (3 * d, d), at + joint + "bias": (3 * d,)}
+        shapes |= {at + "self_attn.out_proj.weight": (d, d), at + "self_attn.out_proj.bias": (d,)}
+        shapes |= {f"{at}norm{n}.{part}": (d,) for n in (1, 2) for part in ("weight", "bias")}
+        shapes |= {at + "linear1.weight": (12, d), at + "linear1.bias": (12,)}
+        shapes |= {at + "linear2.weight": (d, 12), at + "linear2.bias": (d,)}
+    return random_state(shapes)
+
+
+def write_scgenept(folder: Path, state: dict[str, Any] | None = None, names: list[str] | None = None) -> Path:
+    """Weights, and the vocabulary and settings of the scGPT that they were made from."""
+    folder.mkdir(exist_ok=True)
+    torch.save(scgenept_state() if state is None else state, folder / "scgenept_genept.pt")
+    vocabulary = [*GENES, "<pad>", "<cls>"] if names is None else names
+    (folder / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(vocabulary)}))
+    (folder / "args.json").write_text(json.dumps({"nheads": 2, "embsize": 8}))
+    return folder

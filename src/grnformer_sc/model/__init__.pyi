@@ -7,6 +7,7 @@ from .grnformer import GRNFormer as GRNFormer
 from .lpm import LPM as LPM
 from .lpm import LPMConfig as LPMConfig
 from .pretrained import load_backbone as load_backbone
+from .scgenept import ScGenePT as ScGenePT
 from .scgpt import ScGPT as ScGPT
 from .scprint import ScPRINT as ScPRINT
 from .train_config import TrainConfig as TrainConfig

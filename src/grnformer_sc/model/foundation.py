@@ -22,6 +22,7 @@ from .._core.rows import Rows
 from .._core.settings import settings
 from ..nn.foundation.base import CellTokens, FoundationNet, Pool, Precision, Reading
 from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
+from ..nn.foundation.tokens import with_zeros
 from ..priors._genes import match_names, read_synonyms
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,11 @@ class Foundation(ABC):
         return 0
 
     @property
+    def reads_zeros(self) -> bool:
+        """Whether genes of the data that a cell does not express are among its tokens."""
+        return False
+
+    @property
     @abstractmethod
     def genes(self) -> pd.Index:
         """Genes of the vocabulary."""
@@ -124,7 +130,10 @@ class Foundation(ABC):
 
     @abstractmethod
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
-        """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and all counts."""
+        """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and their totals.
+
+        Totals are those of all genes of the data. With `reads_zeros` counts of 0 are stored too.
+        """
 
     def counts_of(self, counts: Rows, genes: pd.Index, *, min_matched: float = 0.2) -> CountsByToken:
         """Find the genes of some counts in the vocabulary: by its names (versions aside) or by another name it knows."""
@@ -167,6 +176,8 @@ class Foundation(ABC):
                 f"{first + empty[0]}.",
                 "filter them first, for example with sc.pp.filter_cells(adata, min_counts=1).",
             )  # fmt: skip
+        if self.reads_zeros:
+            part = with_zeros(part, np.unique(place[found]))
         return self.tokenise(part, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
 
     def reading(
