@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ SMALL = {
     "scgpt": lambda: grs.model.ScGPT.untrained(GENES, dim=8, heads=2, n_places=N_PLACES, n_bins=9),
     "scprint": lambda: grs.model.ScPRINT.untrained(
         GENES, dim=8, heads=2, n_context=N_PLACES - 4, n_classes=3, places=range(0, 2500, 100)
+    ),
+    "genecompass": lambda: grs.model.GeneCompass.untrained(
+        GENES, dim=8, heads=2, n_places=N_PLACES, medians=MEDIANS, names={"ALIAS": "G4"}
     ),
     "scgenept": lambda: grs.model.ScGenePT.untrained(
         GENES, dim=8, heads=2, n_context=N_PLACES, languages=("genept", "process")
@@ -138,3 +142,56 @@ def write_scgenept(folder: Path, state: dict[str, Any] | None = None, names: lis
     (folder / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(vocabulary)}))
     (folder / "args.json").write_text(json.dumps({"nheads": 2, "embsize": 8}))
     return folder
+
+
+def bert_shapes(n_tokens: int, n_places: int, *, d: int = 8, hidden: int = 12) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a BERT of three layers in files of Hugging Face."""
+    e = "bert.embeddings."
+    shapes: dict[str, tuple[int, ...]] = {
+        e + "word_embeddings.weight": (n_tokens, d), e + "position_embeddings.weight": (n_places, d),
+        e + "token_type_embeddings.weight": (2, d), e + "LayerNorm.weight": (d,), e + "LayerNorm.bias": (d,),
+    }  # fmt: skip
+    for i in range(3):
+        at = f"bert.encoder.layer.{i}."
+        square = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+        shapes |= {f"{at}{name}.weight": (d, d) for name in square} | {f"{at}{name}.bias": (d,) for name in square}
+        shapes |= {f"{at}{n}.LayerNorm.{p}": (d,) for n in ("attention.output", "output") for p in ("weight", "bias")}
+        shapes |= {
+            at + "intermediate.dense.weight": (hidden, d), at + "intermediate.dense.bias": (hidden,),
+            at + "output.dense.weight": (d, hidden), at + "output.dense.bias": (d,),
+        }  # fmt: skip
+    return shapes
+
+
+def norm(x: np.ndarray, w: dict[str, np.ndarray], at: str, eps: float = 1e-12) -> np.ndarray:
+    """Normalisation of a layer."""
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
+    return x * w[at + ".weight"] + w[at + ".bias"]
+
+
+def linear(x: np.ndarray, w: dict[str, np.ndarray], at: str) -> np.ndarray:
+    """Linear map."""
+    return x @ w[at + ".weight"].T + w[at + ".bias"]
+
+
+def bert_layers(w: dict[str, np.ndarray], h: np.ndarray, activation: str = "relu") -> list[np.ndarray]:
+    """What goes into every layer of a BERT with two heads of width 4, and what comes out: the equations, cell by cell."""
+
+    def act(x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, 0) if activation == "relu" else x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+    out = [h]
+    for i in range(3):
+        at = f"encoder.layer.{i}."
+        q, k, v = (linear(h, w, f"{at}attention.self.{name}") for name in ("query", "key", "value"))
+        heads = []
+        for part in (slice(0, 4), slice(4, 8)):
+            score = q[:, part] @ k[:, part].T / 2.0
+            a = np.exp(score - score.max(1, keepdims=True))
+            heads.append(a / a.sum(1, keepdims=True) @ v[:, part])
+        h = norm(h + linear(np.hstack(heads), w, at + "attention.output.dense"), w, at + "attention.output.LayerNorm")
+        h = norm(
+            h + linear(act(linear(h, w, at + "intermediate.dense")), w, at + "output.dense"), w, at + "output.LayerNorm"
+        )
+        out.append(h)
+    return out

@@ -158,8 +158,15 @@ def read_plain_pickle(path: Path) -> dict[str, str | int | float]:
 
     Numbers of numpy come back as plain ones.
     """
+    content = path.read_bytes()
+    if content.startswith(b"version https://git-lfs"):
+        raise fail(
+            ValueError, f"{path.name} must be a pickle of a dictionary of text and numbers.",
+            "a pointer of Git LFS, which a clone without it leaves in place of the file.",
+            "fetch the file itself: git lfs pull, or a download from the page of the repository.",
+        )  # fmt: skip
     try:
-        found = _PlainReader(io.BytesIO(path.read_bytes())).load()
+        found = _PlainReader(io.BytesIO(content)).load()
     except Exception as error:
         raise fail(
             ValueError, f"{path.name} must be a pickle of a dictionary of text and numbers.",

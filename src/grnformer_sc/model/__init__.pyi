@@ -2,6 +2,7 @@ from .attention import AttentionSummary as AttentionSummary
 from .config import ModelConfig as ModelConfig
 from .foundation import Foundation as Foundation
 from .foundation_files import load_foundation as load_foundation
+from .genecompass import GeneCompass as GeneCompass
 from .geneformer import Geneformer as Geneformer
 from .grnformer import GRNFormer as GRNFormer
 from .lpm import LPM as LPM
