@@ -57,7 +57,7 @@ def loop(model: Foundation, kind: str, layers: list[int]) -> tuple[np.ndarray, n
     for cell in range(11):
         x = sequences(block, np.array([cell]), how)
         with torch.inference_mode():
-            states = [net(x, depth=i) if i else net.embed(x) for i in range(net.n_layers)]
+            states = list(net.inputs(x))
             qk = [[part[0].numpy() for part in net.projections(i, states[i])[:2]] for i in range(net.n_layers)]
         at = [(i, gene_of[int(t)]) for i, t in enumerate(x.index[0]) if int(t) in gene_of]
         place, gene = (np.array(part) for part in zip(*at, strict=True))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import pickle
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from grnformer_sc.model import Geneformer
 from grnformer_sc.nn.foundation.geneformer_file import vocabulary_of
 from grnformer_sc.nn.foundation.geneformer_tokens import rank_tokens
 
+helpers = runpy.run_path(str(Path(__file__).with_name("foundations.py")))
+norm, bert_layers, bert_shapes = helpers["norm"], helpers["bert_layers"], helpers["bert_shapes"]
 GENES = [f"ENSG{i:011d}" for i in range(20)]
 D, F, PLACES = 8, 12, 12
 CONFIG = {
@@ -39,23 +41,8 @@ def medians_of() -> dict[str, float]:
 
 def published_state(n_tokens: int, *, seed: int = 0) -> dict[str, torch.Tensor]:
     """Random weights under the names of the published file, in its shapes."""
-    rng = torch.Generator().manual_seed(seed)
-    shapes: dict[str, tuple[int, ...]] = {
-        "bert.embeddings.word_embeddings.weight": (n_tokens, D), "bert.embeddings.position_embeddings.weight": (PLACES, D),
-        "bert.embeddings.token_type_embeddings.weight": (2, D), "bert.embeddings.LayerNorm.weight": (D,),
-        "bert.embeddings.LayerNorm.bias": (D,), "cls.predictions.bias": (n_tokens,),
-        "cls.predictions.transform.dense.weight": (D, D),
-    }  # fmt: skip
-    for i in range(3):
-        at = f"bert.encoder.layer.{i}."
-        square = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
-        shapes |= {f"{at}{name}.weight": (D, D) for name in square} | {f"{at}{name}.bias": (D,) for name in square}
-        shapes |= {f"{at}{n}.LayerNorm.{p}": (D,) for n in ("attention.output", "output") for p in ("weight", "bias")}
-        shapes |= {
-            at + "intermediate.dense.weight": (F, D), at + "intermediate.dense.bias": (F,),
-            at + "output.dense.weight": (D, F), at + "output.dense.bias": (D,),
-        }  # fmt: skip
-    return {name: torch.randn(shape, generator=rng) * 0.5 for name, shape in shapes.items()}
+    shapes = bert_shapes(n_tokens, PLACES, d=D, hidden=F) | {"cls.predictions.bias": (n_tokens,)}
+    return helpers["random_state"](shapes | {"cls.predictions.transform.dense.weight": (D, D)}, seed=seed)
 
 
 def write_folder(
@@ -83,33 +70,9 @@ def write_folder(
 def bert(state: dict[str, torch.Tensor], tokens: list[int], activation: str = "relu") -> list[np.ndarray]:
     """Hidden states of one cell: a plain transcription of the equations, without padding, in float64."""
     w = {name.removeprefix("bert."): value.double().numpy() for name, value in state.items()}
-
-    def norm(x: np.ndarray, at: str) -> np.ndarray:
-        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12)
-        return x * w[at + ".weight"] + w[at + ".bias"]
-
-    def linear(x: np.ndarray, at: str) -> np.ndarray:
-        return x @ w[at + ".weight"].T + w[at + ".bias"]
-
-    def act(x: np.ndarray) -> np.ndarray:
-        return np.maximum(x, 0) if activation == "relu" else x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-
     e = "embeddings."
     h = w[e + "word_embeddings.weight"][tokens] + w[e + "position_embeddings.weight"][: len(tokens)]
-    h = norm(h + w[e + "token_type_embeddings.weight"][0], e + "LayerNorm")
-    out = [h]
-    for i in range(3):
-        at = f"encoder.layer.{i}."
-        q, k, v = (linear(h, f"{at}attention.self.{name}") for name in ("query", "key", "value"))
-        heads = []
-        for part in (slice(0, 4), slice(4, 8)):
-            score = q[:, part] @ k[:, part].T / 2.0
-            a = np.exp(score - score.max(1, keepdims=True))
-            heads.append(a / a.sum(1, keepdims=True) @ v[:, part])
-        h = norm(h + linear(np.hstack(heads), at + "attention.output.dense"), at + "attention.output.LayerNorm")
-        h = norm(h + linear(act(linear(h, at + "intermediate.dense")), at + "output.dense"), at + "output.LayerNorm")
-        out.append(h)
-    return out
+    return bert_layers(w, norm(h + w[e + "token_type_embeddings.weight"][0], w, e + "LayerNorm"), activation)
 
 
 def some_counts(*, seed: int = 0, n_cells: int = 9) -> sp.csr_matrix:

@@ -2,10 +2,13 @@ from .attention import AttentionSummary as AttentionSummary
 from .config import ModelConfig as ModelConfig
 from .foundation import Foundation as Foundation
 from .foundation_files import load_foundation as load_foundation
+from .genecompass import GeneCompass as GeneCompass
 from .geneformer import Geneformer as Geneformer
 from .grnformer import GRNFormer as GRNFormer
 from .lpm import LPM as LPM
 from .lpm import LPMConfig as LPMConfig
 from .pretrained import load_backbone as load_backbone
+from .scgenept import ScGenePT as ScGenePT
 from .scgpt import ScGPT as ScGPT
+from .scprint import ScPRINT as ScPRINT
 from .train_config import TrainConfig as TrainConfig

@@ -22,6 +22,7 @@ from .._core.rows import Rows
 from .._core.settings import settings
 from ..nn.foundation.base import CellTokens, FoundationNet, Pool, Precision, Reading
 from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
+from ..nn.foundation.tokens import with_zeros
 from ..priors._genes import match_names, read_synonyms
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class Foundation(ABC):
     ----------
     title
         What the model is called.
+    attention
+        How its authors read networks out of attention, of `grs.tl.build_grn`'s ways.
     files
         Files by which a published one is known.
     net
@@ -72,6 +75,7 @@ class Foundation(ABC):
     """
 
     title: ClassVar[str]
+    attention: ClassVar[str] = "softmax"
     files: ClassVar[tuple[str, ...]]
     net: FoundationNet
     report: pd.DataFrame
@@ -103,6 +107,16 @@ class Foundation(ABC):
         return 0
 
     @property
+    def flag(self) -> int:
+        """Added to the token of a gene that is perturbed, by models that are told which ones are."""
+        return 0
+
+    @property
+    def reads_zeros(self) -> bool:
+        """Whether genes of the data that a cell does not express are among its tokens."""
+        return False
+
+    @property
     @abstractmethod
     def genes(self) -> pd.Index:
         """Genes of the vocabulary."""
@@ -119,7 +133,10 @@ class Foundation(ABC):
 
     @abstractmethod
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
-        """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and all counts."""
+        """Cells as sequences: counts of the genes of the vocabulary in its order, none of them empty, and their totals.
+
+        Totals are those of all genes of the data. With `reads_zeros` counts of 0 are stored too.
+        """
 
     def decisive(self) -> list[np.ndarray]:
         """All weights and the vocabulary: what a stored part of a long run depends on."""
@@ -166,6 +183,8 @@ class Foundation(ABC):
                 f"{first + empty[0]}.",
                 "filter them first, for example with sc.pp.filter_cells(adata, min_counts=1).",
             )  # fmt: skip
+        if self.reads_zeros:
+            part = with_zeros(part, np.unique(place[found]))
         return self.tokenise(part, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
 
     def reading(
@@ -179,12 +198,12 @@ class Foundation(ABC):
         depth = self.net.depth(emb_layer)
         if pool == "cls" and not self.front:
             raise fail(
-                ValueError, "pool='cls' needs a model with the token <cls>.", f"a {self.title} without it.",
+                ValueError, "pool='cls' needs a model with the token <cls> or the like.", f"a {self.title} without it.",
                 "pass pool='mean'.",
             )  # fmt: skip
         where = device_of(device)
         self.net.to(torch.device(where))
-        return Reading(depth, self.front, self.back, pool, batch_size, where, precision)
+        return Reading(depth, self.front, self.back, pool, batch_size, where, precision, self.flag)
 
     def embed(
         self, counts: CountsByToken, how: Reading, *, genes: bool = True

@@ -7,10 +7,16 @@ from typing import Any
 
 from .._core.checks import fail, listing, need_one_of
 from .foundation import Foundation
+from .genecompass import GeneCompass
 from .geneformer import Geneformer
+from .scgenept import ScGenePT
 from .scgpt import ScGPT
+from .scprint import ScPRINT
 
-FOUNDATIONS: dict[str, type[Foundation]] = {"geneformer": Geneformer, "scgpt": ScGPT}
+# what the files of one have besides those of another comes first
+FOUNDATIONS: dict[str, type[Foundation]] = {
+    "genecompass": GeneCompass, "geneformer": Geneformer, "scgenept": ScGenePT, "scgpt": ScGPT, "scprint": ScPRINT,
+}  # fmt: skip
 
 
 def load_foundation(path: str | Path, *, model: str | None = None, **options: Any) -> Foundation:
@@ -21,13 +27,14 @@ def load_foundation(path: str | Path, *, model: str | None = None, **options: An
     path
         Folder or file of the model.
     model
-        Name of the model: `"geneformer"`, `"scgpt"`; by default the one whose files are there.
+        Name of the model: `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"`; by default the one whose
+        files are there.
     options
         Passed to `load_published` of that model.
 
     Returns
     -------
-    `grs.model.Geneformer`, `grs.model.ScGPT`.
+    `grs.model.GeneCompass`, `grs.model.Geneformer`, `grs.model.ScGenePT`, `grs.model.ScGPT` or `grs.model.ScPRINT`.
 
     Raises
     ------

@@ -66,12 +66,13 @@ class Scorer:
         options: FoundationOptions,
     ) -> Scorer:  # fmt: skip
         """Scorer that reads all heads of the layers that the options name."""
+        options = replace(options, attention=options.attention or model.attention)
         how = model.reading(
             emb_layer=options.emb_layer, batch_size=options.batch_size, device=options.device,
             precision=options.precision,  # type: ignore[arg-type]
         )  # fmt: skip
         heads = {n: torch.arange(model.net.heads, device=how.device) for n in layers_of(model, options)}
-        return cls(model, place, tfs, options, how, Maps(heads, options.attention))
+        return cls(model, place, tfs, options, how, Maps(heads, str(options.attention)))
 
     @property
     def tokens(self) -> Int64[np.ndarray, " genes"]:

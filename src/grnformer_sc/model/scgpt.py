@@ -54,6 +54,7 @@ class ScGPT(Foundation):
     """
 
     title: ClassVar[str] = "scGPT"
+    attention: ClassVar[str] = "rank"
     files: ClassVar[tuple[str, ...]] = Backbone.files
     net: ScGPTNet
     vocabulary: pd.Index

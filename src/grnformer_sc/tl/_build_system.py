@@ -61,7 +61,7 @@ SYSTEMS: dict[str, System] = {
     "renge": System(RengeOptions, infer_renge, by_group=False),
     **{
         name: System(FoundationOptions, partial(infer_foundation, name=name), by_group=True, resumes=True)
-        for name in ("geneformer", "scgpt")
+        for name in ("genecompass", "geneformer", "scgenept", "scgpt", "scprint")
     },
 }
 

@@ -31,7 +31,7 @@ class SelfAttention(nn.Module):
         return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
     def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor | None) -> Float[Tensor, "cells places dim"]:
-        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True."""
+        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True; None is everywhere."""
         q, k, v = self.projections(h)
         out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out_proj(out.transpose(1, 2).reshape(h.shape))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..._core.checks import fail, listing
+from ..._core.pickles import plain_stand_ins
 
 logger = logging.getLogger(__name__)
 
@@ -49,22 +50,65 @@ class Published(Generic[M_co]):
 
 
 def read_tensors(path: Path) -> Any:
-    """Read a torch or safetensors file of tensors and plain values; anything else in it is refused, never run."""
+    """Read a torch or safetensors file of tensors and plain values; anything else in it is refused, never run.
+
+    Numbers and arrays of numpy, paths and dictionaries of other classes come back as plain numbers, lists, text and
+    dictionaries.
+    """
     if not path.is_file():
         raise fail(FileNotFoundError, "the checkpoint file must exist.", f"{path}.", "check the path.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
+        with warnings.catch_warnings(), _only_plain():  # a newer pickle protocol is read too
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    except Exception as error:  # what a broken file makes a reader stumble over has no end
         raise fail(
             ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.",
-            f"{reason[:300]}",
-            "download it again (a cut-off file cannot be read); one that needs unpickling is refused, as that runs code.",
+            f"{_reason(error)}.",
+            "download it again (a cut-off file cannot be read); one that asks for more is refused, as that could run code: "
+            "save its tensors and plain settings anew (torch.save) where it was made.",
         ) from error  # fmt: skip
+
+
+@contextmanager
+def _only_plain() -> Iterator[None]:
+    """Let nothing but plain values be built, whatever other packages have allowed torch to build."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(plain_stand_ins())
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong with a file: the name that it asks for, or the first line of the error."""
+    asked = re.search(r"GLOBAL (\S+)", str(error))
+    if asked:
+        return f"it asks for {asked[1]}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    own = [
+        line.removeprefix("WeightsUnpickler error: ") for line in lines if line.startswith("WeightsUnpickler error: ")
+    ]
+    return next(iter(own + lines), type(error).__name__)[:300].rstrip(".")
+
+
+def names_hold(path: Path, *words: str) -> bool:
+    """Whether the names of the tensors of a torch or safetensors file hold one of some words; nothing is unpickled."""
+    try:
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                names = file.read(int.from_bytes(file.read(8), "little") & (2**27 - 1))
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    except (OSError, zipfile.BadZipFile, StopIteration):
+        return False
+    return any(word.encode() in names for word in words)
 
 
 def need_state(state: Any, path: Path) -> dict[str, Tensor]:

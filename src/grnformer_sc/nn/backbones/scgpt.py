@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..._core.checks import fail, listing
+from ..._core.files import read_text
 from ..batch import CellBatch
 from ..values import bin_of, count_of_bin
 from .base import Backbone, BackboneConfig, Encoded, Read, built, first_query, masked_error, register_backbone
@@ -229,7 +230,7 @@ class ScGPT(Backbone):
     def read_published(cls, path: Path, *, strict: bool = True, **options: Any) -> Published[ScGPT]:
         """Read a folder with `args.json`, `vocab.json` and `best_model.pt`."""
         need_no_options("scgpt", options)
-        args, vocabulary = _read_json(path / "args.json"), _read_vocabulary(path / "vocab.json")
+        args, vocabulary = _read_json(path / "args.json"), read_vocabulary(path / "vocab.json")
         file = path / "best_model.pt"
         state = need_state(read_tensors(file), file)
         rows = state["encoder.embedding.weight"].shape[0] if "encoder.embedding.weight" in state else vocabulary.size
@@ -279,8 +280,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_vocabulary(path: Path) -> pd.Index:
-    table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def read_vocabulary(path: Path) -> pd.Index:
+    """Name of every token, from a dictionary of their numbers (JSON, also .gz)."""
+    table = json.loads(read_text(path)) if path.is_file() else {}
     names = sorted(table, key=lambda name: table[name])
     found = next((f"{n!r} as number {table[n]} where {i} is due" for i, n in enumerate(names) if table[n] != i), "")
     found = found or ("" if "<cls>" in table else "no <cls>" if names else "no such file or no names")

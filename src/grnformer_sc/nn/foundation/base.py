@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -86,11 +87,13 @@ class Reading:
     front, back
         Tokens before and behind the genes of a sequence, which no mean of genes includes.
     pool
-        Cell embedding: the mean of its genes, or the first token.
+        Cell embedding: the mean of its genes, or of the tokens in front of them.
     batch_size
         Sequences that pass the network at once.
     device, precision
         Where, and in what numbers; what is read is float32 always.
+    flag
+        Added to the token of a perturbed gene, for a model that is told which genes are perturbed; 0: it is not.
     """
 
     depth: int
@@ -100,6 +103,7 @@ class Reading:
     batch_size: int = 32
     device: str = "cpu"
     precision: Precision = "float32"
+    flag: int = 0
 
 
 class FoundationNet(nn.Module, ABC):
@@ -167,13 +171,18 @@ class FoundationNet(nn.Module, ABC):
             if number < depth - 1:
                 h = self.after_attention(number, h, heard)
 
-    def forward(self, x: Sequences, *, depth: int | None = None) -> Float[Tensor, "cells places dim"]:
-        """Hidden states after `depth` layers (all by default)."""
+    def inputs(self, x: Sequences, depth: int | None = None) -> Iterator[Float[Tensor, "cells places dim"]]:
+        """Input of every layer in turn, then what comes out after `depth` layers (all by default)."""
         h, mask, depth = self.embed(x), x.mask(), self.n_layers if depth is None else depth
         for number in range(depth):
+            yield h
             heard, _ = attend(*self.projections(number, h), mask)
             h = self.after_attention(number, h, heard)
-        return self.finish(h) if depth == self.n_layers else h
+        yield self.finish(h) if depth == self.n_layers else h
+
+    def forward(self, x: Sequences, *, depth: int | None = None) -> Float[Tensor, "cells places dim"]:
+        """Hidden states after `depth` layers (all by default)."""
+        return deque(self.inputs(x, depth), maxlen=1)[0]
 
 
 def attend(

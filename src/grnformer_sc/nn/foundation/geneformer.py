@@ -95,7 +95,7 @@ class GeneformerConfig:
                 ValueError,
                 f"{file.name} must describe a BERT: whole sizes {listing(SIZES)}, model_type 'bert', hidden_act in "
                 f"{listing(ACTIVATIONS)}, absolute positions.",
-                f"{found}.", "give the folder of a Geneformer as it was published.",
+                f"{found}.", "give the folder of a model as it was published.",
             )  # fmt: skip
         return cls(
             **{ours: content[theirs] for theirs, ours in SIZES.items()},

@@ -66,13 +66,13 @@ class RankVocabulary:
         return self.genes.size + len(self.special)
 
 
-def read_weights(folder: Path) -> tuple[GeneformerConfig, dict[str, Tensor], list[Path]]:
+def read_weights(folder: Path, *, title: str = "Geneformer") -> tuple[GeneformerConfig, dict[str, Tensor], list[Path]]:
     """Sizes and tensors of a folder, and the files they are from."""
     config = folder / "config.json"
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if not config.is_file() or weights is None:
         raise fail(
-            FileNotFoundError, f"a Geneformer is a folder with config.json and one of {listing(WEIGHTS)}.",
+            FileNotFoundError, f"a {title} is a folder with config.json and one of {listing(WEIGHTS)}.",
             f"{listing(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else 'no folder'} at {folder}.",
             "give the folder of one model, as published or as save_pretrained wrote it.",
         )  # fmt: skip
@@ -116,9 +116,9 @@ def find_dictionaries(folder: Path, given: Mapping[str, str | Path | None]) -> d
 def read_vocabulary(files: Mapping[str, Path]) -> RankVocabulary:
     """Read the dictionaries; a table with columns token, median and symbol may stand for all of them."""
     table = files["tokens"] if _is_table(files["tokens"]) else None
-    read = {kind: _dictionary(path, kind) for kind, path in files.items()}
+    read = {kind: read_dictionary(path, kind) for kind, path in files.items()}
     if table is not None:
-        read |= {kind: _dictionary(table, kind) for kind in PATTERNS if kind not in read}
+        read |= {kind: read_dictionary(table, kind) for kind in PATTERNS if kind not in read}
     return vocabulary_of(read["tokens"], read["medians"], read.get("names", {}), source=files["tokens"].name)
 
 
@@ -126,12 +126,11 @@ def vocabulary_of(
     tokens: Mapping[str, Any], medians: Mapping[str, Any], names: Mapping[str, Any], *, source: str = "tokens"
 ) -> RankVocabulary:
     """Check that the dictionaries fit each other, and name the first entry that does not."""
-    order = sorted(tokens, key=lambda name: (not isinstance(tokens[name], int), tokens[name]))
-    wrong = next((f"{n!r} as {tokens[n]!r} where {i} is due" for i, n in enumerate(order) if tokens[n] != i), "")
+    order, wrong = in_order(tokens)
     wrong = wrong or ("" if PAD in tokens else f"no {PAD!r}")
     genes = [name for name in order if name not in SPECIAL]
     wrong = wrong or next((f"no median of {gene!r}" for gene in genes if gene not in medians), "")
-    wrong = wrong or next((f"median {medians[g]!r} of {g!r}" for g in genes if not _above_0(medians[g])), "")
+    wrong = wrong or next((f"median {medians[g]!r} of {g!r}" for g in genes if not above_0(medians[g])), "")
     if wrong or not genes:
         raise fail(
             ValueError,
@@ -147,7 +146,15 @@ def vocabulary_of(
     )
 
 
-def _above_0(value: Any) -> bool:
+def in_order(tokens: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Names by the number of their token, and the first one that is not 0, 1, 2, ..."""
+    order = sorted(tokens, key=lambda name: (not isinstance(tokens[name], int), tokens[name]))
+    wrong = (f"{n!r} as {tokens[n]!r} where {i} is due" for i, n in enumerate(order) if tokens[n] != i)
+    return order, next(wrong, "")
+
+
+def above_0(value: Any) -> bool:
+    """Whether it is a finite number above 0."""
     return isinstance(value, (int, float)) and 0 < value < np.inf
 
 
@@ -155,8 +162,8 @@ def _is_table(path: Path) -> bool:
     return ".csv" in path.suffixes
 
 
-def _dictionary(path: Path, kind: str) -> dict[str, Any]:
-    """Read one dictionary from a pickle, JSON or a table."""
+def read_dictionary(path: Path, kind: str) -> dict[str, Any]:
+    """Read one dictionary (`"tokens"`, `"medians"` or `"names"`) from a pickle, JSON or a table."""
     if _is_table(path):
         return _column(path, kind)
     if ".json" in path.suffixes:

@@ -27,7 +27,7 @@ class FoundationOptions:
     attention
         How attention is read: `"softmax"`, the share of a gene's attention; `"raw"`, query times key; `"rank"`, raw scores
         ranked among the keys of a gene and then among the genes of a key (scGPT); `"mean_qk"`, softmax of the mean query
-        and mean key of every gene (scPRINT).
+        and mean key of every gene (scPRINT). By default as the model's own authors do.
     layers
         Layers whose attention is read: a number from 0 (negative ones from the end), or `"all"`; `None` is all for
         `"softmax"` and `"mean_qk"` and the last for the others.
@@ -59,7 +59,7 @@ class FoundationOptions:
 
     checkpoint: Any
     score: str = "attention"
-    attention: str = "softmax"
+    attention: str | None = None
     layers: int | str | None = None
     prior: Any = None
     n_heads: int | None = None
@@ -77,7 +77,8 @@ class FoundationOptions:
 
     def __post_init__(self) -> None:
         need_one_of(self.score, SCORES, name="score")
-        need_one_of(self.attention, ATTENTIONS, name="attention")
+        if self.attention is not None:
+            need_one_of(self.attention, ATTENTIONS, name="attention")
         if isinstance(self.layers, str):
             need_one_of(self.layers, ("all",), name="layers")
         need_between(self.top, 1, 10**9, name="top")

@@ -79,6 +79,7 @@ def perturb(
 
     A deleted gene is taken out of the sequence and the rest moves up one place. An over-expressed one comes first among
     the genes with the largest value of the cell, whether it was there or not; a sequence that is full loses its last gene.
+    A model that is told which genes are perturbed (`how.flag`) keeps a deleted gene, first among the genes with value 0.
     The shift of every other gene of the cell is added to `genes` (tokens x perturbed).
     """
     out = np.full((cells.length.size, tokens.size), np.nan, dtype=np.float32)
@@ -86,7 +87,7 @@ def perturb(
         before = sequences(cells, rows, how)
         h = hidden(net, before, how)
         pooled = _pooled(h, before.genes, how)
-        edits = _edits(before, tokens, net.n_tokens, kind)
+        edits = _edits(before, tokens, net.n_tokens, how, kind)
         for part in edits.parts(how.batch_size):
             x, source = _edited(cells, rows[part.cell], part.place, tokens[part.which], net.n_places, how, kind)
             after = hidden(net, x, how)
@@ -100,7 +101,7 @@ def perturb(
     return out
 
 
-def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, kind: Perturbation) -> _Edits:
+def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, how: Reading, kind: Perturbation) -> _Edits:
     """All that can be made of a batch."""
     column = np.full(n_tokens, -1)
     column[tokens] = np.arange(tokens.size)
@@ -108,7 +109,7 @@ def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, kind: Perturbat
     cell, place = np.nonzero((column[index] >= 0) & is_gene)
     which = column[index[cell, place]]
     if kind == "deletion":
-        left = is_gene.sum(axis=1)[cell] > 1  # nothing is left of a cell with one gene
+        left = is_gene.sum(axis=1)[cell] > (not how.flag)  # nothing is left of a cell with one gene
         return _Edits(cell[left], place[left], which[left])
     at = np.full((index.shape[0], tokens.size), NOWHERE)
     at[cell, which] = place
@@ -121,7 +122,8 @@ def _edited(
 ) -> tuple[Sequences, Int64[Tensor, "cells places"]]:  # fmt: skip
     """Edited sequences, and the place that every token had before (-1: it is the perturbed gene)."""
     old = cells.length[rows]
-    if kind == "deletion":
+    taken_out = kind == "deletion" and not how.flag
+    if taken_out:
         length = old - 1
         places = np.arange(length.max())
         source = places + (places >= place[:, None])
@@ -133,11 +135,12 @@ def _edited(
         ends = places >= (length - how.back)[:, None]
         source = np.where(ends, places + (old - length)[:, None], source)
     x = padded(cells, rows, np.maximum(cells.starts[rows][:, None] + source, 0), length, how)
-    if kind == "overexpression":
-        x.index[:, how.front] = torch.from_numpy(token).to(x.index.device)
-        if x.values is not None:
-            largest = torch.from_numpy(_largest(cells, rows)).to(x.values.device)
-            x.values[:, how.front] = largest
+    if not taken_out:
+        x.index[:, how.front] = torch.from_numpy(token + how.flag).to(x.index.device)
+        if x.values is not None and kind == "deletion":
+            x.values[:, how.front] = 0
+        elif x.values is not None:
+            x.values[:, how.front] = torch.from_numpy(_largest(cells, rows)).to(x.values.device)
         source[:, how.front] = -1
     return x, torch.from_numpy(source).to(x.index.device)
 
@@ -158,5 +161,5 @@ def _add_shifts(
 
 def _pooled(h: Tensor, genes: Tensor, how: Reading) -> Float[Tensor, "cells dim"]:
     if how.pool == "cls":
-        return h[:, 0]
+        return h[:, : how.front].mean(dim=1)
     return h.masked_fill(~genes[..., None], 0).sum(dim=1) / genes.sum(dim=1, keepdim=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float, Int, Int64
 
 RADIX = 2**16  # numpy sorts integers of 16 bits in linear time
@@ -24,6 +25,13 @@ def ranked(
     rank = np.arange(order.size) - np.repeat(indptr[:-1], size)
     kept = np.minimum(size, limit)
     return order[rank < np.repeat(kept, size)], kept
+
+
+def with_zeros(counts: sp.csr_matrix, columns: Int64[np.ndarray, " columns"]) -> sp.csr_matrix:
+    """Some columns of a block, zeros stored too; the shape stays."""
+    n_cells = counts.shape[0]
+    starts = np.arange(n_cells + 1) * columns.size
+    return sp.csr_matrix((counts[:, columns].toarray().ravel(), np.tile(columns, n_cells), starts), counts.shape)
 
 
 def framed(
