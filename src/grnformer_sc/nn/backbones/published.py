@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import warnings
 import zipfile
@@ -15,6 +16,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from ..._core.checks import fail, listing
 from ..._core.pickles import plain_stand_ins
@@ -59,12 +61,9 @@ def read_tensors(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals(plain_stand_ins()),
-        ):  # a newer pickle protocol is read too; what cannot be read is an error
+        with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return _torch_file(path)
     except Exception as error:  # what a broken file makes a reader stumble over has no end
         raise fail(
             ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.",
@@ -72,6 +71,17 @@ def read_tensors(path: Path) -> Any:
             "download it again (a cut-off file cannot be read); one that asks for more is refused, as that could run code: "
             "save its tensors and plain settings anew (torch.save) where it was made.",
         ) from error  # fmt: skip
+
+
+def _torch_file(path: Path) -> Any:
+    """Content of a torch file; stand-ins for what settings hold are named where torch alone does not do."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if TorchVersion(torch.__version__) < TorchVersion("2.7"):  # which knows no names of stand-ins
+            raise
+        with torch.serialization.safe_globals(plain_stand_ins()):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: Exception) -> str:
