@@ -1,15 +1,15 @@
 """Every method of `build_grn` on the same cells: cost, known links, held-out prediction, stability, likeness.
 
-Simulated cells have RNA, ATAC, motif hits and planted links. Of the mouse cortex (SNARE-seq, small set; hits of promoters) no
-links are known. Of the human stem cells (knock-outs of 23 genes on four days, RNA of 103 genes) half of the cells make the
-networks and the other half the truth (genes that move in the cells of a knock-out, `truth.knockout_targets`); methods that
-need a prior get the pairs of CollecTRI and DoRothEA. A method is told what it asks for: RENGE and LPM who lacks what, which
-is what the truth is about, FLeCS and RiTINI the time, all others nothing of it. Foundation models have random weights: a
-control, never a result.
+Simulated cells have RNA, ATAC, motif hits and planted links. Of the mouse cortex (SNARE-seq, small set; hits of promoters)
+no links are known. Of the human stem cells (knock-outs of 23 genes on four days, RNA of 103 genes) half of the cells make
+the networks and the other half the truth (genes that move in the cells of a knock-out, `truth.knockout_targets`); methods
+that need a prior get the pairs of CollecTRI and DoRothEA. A method is told what it asks for: RENGE and LPM who lacks what,
+which is what the truth is about, FLeCS and RiTINI the time, all others nothing of it. Foundation models have random weights:
+a control, never a result.
 
 Columns: CPU seconds and memory of one call in a process of its own; links; AUPRC and early precision over chance; Spearman
-correlation of held-out prediction gene ~ TF and its mean over networks with the same degrees; stability, the Jaccard index of
-equally many best links of two random 80 % of the cells; overlap, the mean of that index with the other methods' links.
+correlation of held-out prediction gene ~ TF and its mean over networks with the same degrees; stability, the Jaccard index
+of equally many best links of two random 80 % of the cells; overlap, the mean of that index with the other methods' links.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ CONTENDERS = {
     "cortex": [*WITH_MOTIFS, *PLAIN],
     "stem cells": [
         Contender("eregulon"), *PLAIN, *WITH_PRIOR, Contender("renge", {**LABELLED, **TIMED}, grouped=False),
-        Contender("lpm", LABELLED, grouped=False), Contender("flecs", {**TIMED, "network": "grn_correlation"}, grouped=False),
-        Contender("ritini", TIMED, grouped=False),
+        Contender("lpm", LABELLED, grouped=False), Contender("ritini", TIMED, grouped=False),
+        Contender("flecs", {**TIMED, "network": "grn_correlation"}, grouped=False),
     ],
 }  # fmt: skip
 

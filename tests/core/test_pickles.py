@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from grnformer_sc._core.pickles import read_plain_pickle
+from grnformer_sc.nn.backbones.published import read_tensors
 
 PLAIN = {
     "<pad>": 0,
@@ -108,3 +111,27 @@ def test_forged_and_damaged_pickles_are_errors(forged, tmp_path):
 def test_other_content_is_named(value, found, tmp_path):
     with pytest.raises(ValueError, match=rf"must hold a dictionary of text to text or numbers. Found: .*{found}"):
         read_plain_pickle(written(tmp_path, value))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"cnumpy\ndtype\n(X\x02\x00\x00\x00V8tR.",  # values without a type
+        b"cnumpy\ndtype\n(X\x09\x00\x00\x00f8, (9,)f8tR.",  # a type that is more than a code
+        b"cnumpy\nndarray\n(K\x02tR.",  # numpy's own constructor
+        b"cbuiltins\nlist\n(K\x02tR.",
+        b"cbuiltins\nint\n(X\x01\x00\x00\x009tR.",
+        b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01K\x02X\x02\x00\x00\x00O8K\x00X\x01\x00\x00\x00xtb.",  # a state of no array
+        b"cnumpy\ndtype()\nX\x02\x00\x00\x00O8\x85R(K\x01X\x04\x00\x00\x00evilNtb.",  # the stand-in by its own name
+        b"cpathlib\nPath\n)R.",
+        b"cbuiltins\neval\nX\x01\x00\x00\x001\x85R.",
+    ],
+)
+def test_forged_settings_beside_tensors_are_errors(forged, tmp_path):
+    """Stand-ins for what settings hold can be called with anything, and give nothing but an error."""
+    torch.save({"a": 1}, tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as whole, zipfile.ZipFile(tmp_path / "x.pt", "w") as out:
+        for name in whole.namelist():
+            out.writestr(name, b"\x80\x02" + forged if name.endswith("data.pkl") else whole.read(name))
+    with pytest.raises(ValueError, match=r"x.pt must be a whole torch file that holds tensors and plain values only"):
+        read_tensors(tmp_path / "x.pt")

@@ -44,15 +44,18 @@ class Twin:
         return x @ self.w[at + ".weight"].T + self.w[at + ".bias"]
 
     def embed(self, tokens: Tensor, values: Tensor, flags: Tensor) -> Tensor:
-        h = self.norm(self.w["encoder.embedding.weight"][tokens], "encoder.enc_norm")
         counts = self.linear(values[..., None], "value_encoder.linear1").relu()
-        h = h + self.norm(self.linear(counts, "value_encoder.linear2"), "value_encoder.norm")
+        h = self.sum_of_tables(tokens) + self.norm(self.linear(counts, "value_encoder.linear2"), "value_encoder.norm")
+        return self.norm(h + self.w["pert_encoder.weight"][flags], "ln")
+
+    def sum_of_tables(self, tokens: Tensor) -> Tensor:
+        h = self.norm(self.w["encoder.embedding.weight"][tokens], "encoder.enc_norm")
         for branch in ("genept_encoder", *ONTOLOGY):
             if f"{branch}.embedding.weight" in self.w:
                 proj = f"{branch}.{'proj_layer' if branch == 'genept_encoder' else 'fc'}"
                 words = self.w[f"{branch}.embedding.weight"][tokens]
                 h = h + self.norm(self.linear(words, proj), f"{branch}.enc_norm")
-        return self.norm(h + self.w["pert_encoder.weight"][flags], "ln")
+        return h
 
 
 def some_cells() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -85,6 +88,8 @@ def test_forward_is_that_of_torchs_own_layers(branches, flash, tmp_path):
         _, expected = attention(h, h, h, key_padding_mask=~real, average_attn_weights=False)
         torch.testing.assert_close(weights, expected, atol=2e-6, rtol=0)
         h = twin.encoder.layers[number](h, src_key_padding_mask=~real)
+    unvalued = twin.sum_of_tables(torch.arange(27))
+    torch.testing.assert_close(net.token_embedding(), unvalued, atol=2e-6, rtol=0)
     whole = twin.encoder(twin.embed(tokens, values, flags.long()), src_key_padding_mask=~real)
     torch.testing.assert_close(net(x)[real], whole[real], atol=2e-6, rtol=0)
 

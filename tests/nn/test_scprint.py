@@ -127,6 +127,7 @@ def test_cut_off_and_other_files_are_named(tmp_path):
         ({"expr_emb_style": "binned_pos"}, "Found: expr_emb_style 'binned_pos'"),
         ({"transformer": "performer"}, "Found: transformer 'performer'"),
         ({"cell_specific_blocks": True}, "Found: cell_specific_blocks True"),
+        ({"attn_bias": "grn"}, "Found: attn_bias 'grn'"),
         ({"d_model": "8"}, "Found: d_model '8'"),
         ({"nhead": 3}, r"must divide dim \(d_model\). Found: 3 and 8"),
         ({"d_model": 16, "nhead": 2}, r"shape \[gene_encoder.embeddings.weight 25 x 8, not 25 x 16"),
@@ -154,6 +155,20 @@ def test_another_vocabulary_is_named_by_its_first_difference(genes, text, tmp_pa
     with pytest.raises(ValueError, match=text):
         ScPRINT.load_published(file)
     assert ScPRINT.load_published(file, genes=GENES).genes.tolist() == GENES
+
+
+def test_places_of_the_genome_may_be_missing_only_where_the_settings_have_none(tmp_path):
+    state = {name: value for name, value in state_of().items() if name != "pos_encoder.pe"}
+    assert ScPRINT.load_published(write(tmp_path / "m", state=state)).net.positions is None
+    file = write(tmp_path / "m", state=state, settings={"gene_pos_enc": list(range(25))})
+    with pytest.raises(ValueError, match=r"Found: gene_pos_enc without pos_encoder.pe"):
+        ScPRINT.load_published(file)
+
+
+def test_the_table_of_tokens_is_that_of_genes_and_classes(tmp_path):
+    table, state = ScPRINT.load_published(write(tmp_path / "m")).net.token_embedding(), state_of()
+    expected = [state["gene_encoder.embeddings.weight"], state["class_encoder.embedding.weight"], torch.zeros(1, 8)]
+    assert torch.equal(table, torch.cat(expected))
 
 
 def test_what_does_not_fit_is_left_out_on_demand(tmp_path, caplog):

@@ -59,7 +59,7 @@ def embed(
     emb_layer
         Layer that is read: 0 the last, -1 the one before it (the original's default, less tied to the pre-training task).
     pool
-        Embedding of a cell: `"mean"` of its genes, or `"cls"`, the first token, which not every model has.
+        Embedding of a cell: `"mean"` of its genes, or `"cls"`, the tokens before them, which not every model has.
     layer
         Layer with raw counts; `None` is `.X`.
     gene_ids

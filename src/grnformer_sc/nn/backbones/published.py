@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 import warnings
 import zipfile
@@ -16,6 +17,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from ..._core.checks import fail, listing
 from ..._core.pickles import plain_stand_ins
@@ -60,9 +62,9 @@ def read_tensors(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(), _only_plain():  # a newer pickle protocol is read too
+        with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return _torch_file(path)
     except Exception as error:  # what a broken file makes a reader stumble over has no end
         raise fail(
             ValueError, f"{path.name} must be a whole torch file that holds tensors and plain values only.",
@@ -83,6 +85,17 @@ def _only_plain() -> Iterator[None]:
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
+
+
+def _torch_file(path: Path) -> Any:
+    """Content of a torch file; stand-ins for what settings hold are named where torch alone does not do."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if TorchVersion(torch.__version__) < TorchVersion("2.7"):  # which knows no names of stand-ins
+            raise
+        with _only_plain():
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(error: Exception) -> str:

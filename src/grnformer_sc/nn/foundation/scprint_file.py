@@ -19,6 +19,7 @@ SIZES = {"d_model": "dim", "nlayers": "layers", "nhead": "heads"}
 COMPUTED: Mapping[str, tuple[Any, ...]] = {
     "normalization": NORMALISATIONS, "expr_emb_style": ("continuous",), "transformer": ("normal", "flash"),
     "expr_encoder_layers": (2,), "cell_specific_blocks": (False,), "use_metacell_token": (False,), "prenorm": (True,),
+    "attn_bias": (None, "none", False),
 }  # fmt: skip
 GENE_TABLE = re.compile(r"^gene_encoder\.(0\.)?embeddings?\.weight$")
 CLASS_TABLE = re.compile(r"^class_encoder\.(0\.)?embeddings?\.weight$")
@@ -62,6 +63,8 @@ def config_of(settings: Mapping[str, Any], state: Mapping[str, Tensor], file: Pa
     other = [
         f"{name} {settings[name]!r}" for name, known in COMPUTED.items() if settings.get(name, known[0]) not in known
     ]
+    if settings.get("gene_pos_enc") and PLACES not in state:
+        other.append(f"gene_pos_enc without {PLACES}")
     other += [f"{name} {settings[name]!r}" for name in SIZES if name in settings and not _positive(settings[name])]
     if missing or other:
         choices = "; ".join(f"{name} {' or '.join(map(repr, known))}" for name, known in COMPUTED.items())
