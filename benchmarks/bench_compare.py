@@ -77,7 +77,7 @@ def simulated() -> Case:
     mdata = grs.datasets.simulate_multiome(1500, n_genes=300, n_tfs=30, n_types=3, rng=31)
     truth = mdata["rna"].uns["truth"].astype({"tf": str, "gene": str})
     tfs = mdata["rna"].var_names[mdata["rna"].var["is_tf"]].tolist()
-    return Case(mdata, {"groupby": "cell_type", "tfs": tfs}, truth, motifs=mdata["atac"].varm["motifs"])
+    return Case(mdata, {"groupby": "cell_type", "tfs": tfs}, truth)
 
 
 def cortex() -> Case:
@@ -136,7 +136,7 @@ def network(name: str, contender: Contender, number: int | None = None) -> Calla
         told.pop("groupby", None)
     if contender.prior:
         told["prior"] = case.prior
-    if contender.motifs:
+    if contender.motifs and case.motifs is not None:
         told["motifs"] = case.motifs
     if method in ("geneformer", "scgpt"):
         names = rna.var_names
