@@ -52,7 +52,7 @@ def training(warmup: float, root: int) -> Callable[[], Any]:
             fit = fit_cells(
                 sp.csr_matrix(counts), counts.sum(axis=1), np.arange(103), links, options, root=root, name=("t5",)
             )
-        return fit.weight, fit.trained.losses[-1]
+        return fit.weight, fit.losses[-1]
 
     return call
 

@@ -62,7 +62,7 @@ def infer_dictys(given: EvidenceInput, options: DictysOptions) -> SystemNetwork:
     fits = _fits(given, options, candidates, tasks)
     networks = GroupNetworks(read.cells.genes, tuple(names), _matrices(fits, len(names), read.cells.genes.size))
     edges, holds = networks.edges(candidates.tfs, evidence="prior" if read.evidence.prior is not None else "direct")
-    stored = {**networks.to_uns(), **_stored(given, tasks, fits, time)}
+    stored = {**networks.to_uns(), **_stored(given, fits, time)}
     dropped = {**read.dropped, "groups_with_few_cells": n_few, "models_without_measured_links": len(tasks) - len(fits)}
     return SystemNetwork(edges, holds, stored, dropped)
 
@@ -153,8 +153,7 @@ def _fits(
         found = fit_cells(counts, cells.depth[task.cells], genes, links, options, root=given.root, name=name)
         logger.info(
             "dictys: %s: %d cells, %d genes, %d links; loss %.5g -> %.5g, of the steady state %.3g", label,
-            task.cells.size, genes.size, links.shape[1], *found.trained.losses[[0, -1]].sum(axis=1),
-            found.trained.losses[-1, 1],
+            task.cells.size, genes.size, links.shape[1], *found.losses[[0, -1]].sum(axis=1), found.losses[-1, 1],
         )  # fmt: skip
         return task, found
 
@@ -180,9 +179,7 @@ def _matrices(fits: list[tuple[Task, Fit]], n_groups: int, n_genes: int) -> list
     return out
 
 
-def _stored(
-    given: EvidenceInput, tasks: list[Task], fits: list[tuple[Task, Fit]], time: np.ndarray | None
-) -> Mapping[str, Any]:
+def _stored(given: EvidenceInput, fits: list[tuple[Task, Fit]], time: np.ndarray | None) -> Mapping[str, Any]:
     """Levels and standard deviations of the genes of every group, losses, and windows."""
     names, n_genes = [str(name) for name in given.read.groups.cat.categories], given.read.cells.genes.size
     whole = [(task, fit) for task, fit in fits if task.window < 0]
@@ -190,8 +187,8 @@ def _stored(
     for task, fit in whole:
         level[task.group], sd[task.group] = (fit.spread_out(value, n_genes) for value in (fit.level, fit.sd))
     losses = pd.concat([
-        pd.DataFrame(fit.trained.losses, columns=["latent", "steady_state", "counts"]).assign(
-            group=names[task.group], step=fit.trained.steps
+        pd.DataFrame(fit.losses, columns=["latent", "steady_state", "counts"]).assign(
+            group=names[task.group], step=fit.steps
         ) for task, fit in whole
     ], ignore_index=True)  # fmt: skip
     losses.index = losses.index.astype(str)

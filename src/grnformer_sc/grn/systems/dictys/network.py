@@ -21,7 +21,10 @@ SQUARES = 8  # genes x genes
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Links of one set of cells, and what its genes do; `genes` are places among all genes, the TFs with links first."""
+    """Links of one set of cells, what its genes do, and terms of the loss at some steps.
+
+    `genes` are places among all genes, the TFs with links first; `tf` and `gene` are places among these.
+    """
 
     genes: Int[np.ndarray, " genes"]
     tf: Int[np.ndarray, " links"]
@@ -29,7 +32,8 @@ class Fit:
     weight: Float[np.ndarray, " links"]
     level: Float[np.ndarray, " genes"]
     sd: Float[np.ndarray, " genes"]
-    trained: Trained
+    steps: list[int]
+    losses: Float[np.ndarray, "records 3"]
 
     def matrix(self, n_genes: int) -> sp.csr_matrix:
         """Weights between all genes."""
@@ -75,7 +79,7 @@ def summary(trained: Trained, genes: Int[np.ndarray, " genes"], links: Int[np.nd
     level, factor = p.level.double().numpy(), p.factor.double().numpy()
     return Fit(
         genes, links[0], links[1], (p.link / p.rate).double().numpy(), level - np.logaddexp.reduce(level),
-        np.sqrt(p.residual.double().numpy() + (factor**2).sum(axis=1)), trained,
+        np.sqrt(p.residual.double().numpy() + (factor**2).sum(axis=1)), trained.steps, trained.losses,
     )  # fmt: skip
 
 
