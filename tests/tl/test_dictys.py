@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,6 +154,24 @@ class TestCurves:
         grs.tl.build_grn(rna, method="dictys", prior=rna.uns["truth"], options={"steps": 1})
         with pytest.raises(KeyError, match=r"needs 'windows'.*time_key"):
             grs.get.regulation_curves(rna)
+
+
+class TestFigure:
+    def test_curves_with_the_widest_range_are_drawn_and_named(self, built: AnnData, large: str) -> None:
+        table = grs.get.regulation_curves(built, kind="expression", group=large)
+        widest = (table.max() - table.min()).nlargest(3).index
+        ax = grs.pl.regulation_curves(built, kind="expression", group=large, n_top=3)
+        assert {text.get_text() for text in ax.texts} == set(widest)
+        for line, name in zip(ax.lines, widest, strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), table[name])
+        assert ax.get_title(loc="right") == f"3 of {table.shape[1]} TFs"
+        heights = sorted(text.xy[1] for text in ax.texts)
+        assert min(np.diff(heights)) > 0
+        plt.close(ax.figure)
+
+    def test_nothing_to_show_is_an_error(self, built: AnnData, large: str) -> None:
+        with pytest.raises(ValueError, match="n_top must be at least 1"):
+            grs.pl.regulation_curves(built, group=large, n_top=0)
 
 
 class TestErrors:
