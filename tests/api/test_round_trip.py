@@ -70,6 +70,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     told = {"network": "grn", "time_key": "hour", "n_trajectories": 20, "epochs": 1, "max_step": 1.0}
     grs.tl.build_grn(mdata, method="flecs", options=told)
     grs.tl.simulate_ko(rna, perturbed[0], model="flecs", key="grn_flecs")
+    told = {"steps": 2, "time_key": "hour", "window": 100, "overlap": 40}
+    grs.tl.build_grn(mdata, method="dictys", options=told)
     grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
@@ -225,6 +227,8 @@ def test_readers_say_the_same_before_and_after(fitted: Any, reread: tuple[Any, A
         lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
         lambda a: grs.get.perturbation(a, key="grn_flecs_ko"),
         lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
+        lambda a: grs.get.tf_effects(a, kind="total"),
+        lambda a: grs.get.regulation_curves(a, n_points=3),
         grs.get.rank_cell_types,
         grs.get.drug_response,
         lambda a: grs.get.grn(a, key="grn_given"),

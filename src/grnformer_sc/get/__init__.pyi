@@ -20,6 +20,8 @@ from ._predicted_change import predicted_change as predicted_change
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._rank_targets import rank_targets as rank_targets
+from ._regulation import regulation_curves as regulation_curves
+from ._regulation import tf_effects as tf_effects
 from ._split import split as split
 from ._split import write_split as write_split
 from ._write_network import write_network as write_network

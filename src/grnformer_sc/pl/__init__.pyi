@@ -11,6 +11,7 @@ from ._predicted_change import predicted_change as predicted_change
 from ._rank_cell_types import rank_cell_types as rank_cell_types
 from ._rank_eregulons import rank_eregulons as rank_eregulons
 from ._region_gene import region_gene as region_gene
+from ._regulation_curves import regulation_curves as regulation_curves
 from ._specificity import specificity as specificity
 from ._thresholds import thresholds as thresholds
 from ._training import training as training

@@ -20,12 +20,14 @@ from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
+from ..grn.systems.dictys.options import DictysOptions
 from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ..nn.foundation.options import FoundationOptions
 from ._celloracle import infer_celloracle
+from ._dictys import infer_dictys
 from ._flecs import infer_flecs
 from ._foundation import infer_foundation
 from ._lpm import infer_lpm
@@ -55,6 +57,7 @@ class System:
 
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
+    "dictys": System(DictysOptions, infer_dictys, by_group=True, evidence=True),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
@@ -94,7 +97,7 @@ def build_system(
         data = copy_of(data)
     given: Any
     if system.evidence:
-        given = EvidenceInput(gather(data), root, jobs)
+        given = EvidenceInput(data, gather(data), root, jobs)
     else:
         kept = Checkpoint.resuming("build_grn", resume=resume)
         given = read_input(

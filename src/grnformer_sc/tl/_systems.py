@@ -47,23 +47,21 @@ class SystemInput:
 
     def times(self, name: str) -> np.ndarray:
         """Numbers of the column that `time_key` names."""
-        text = self.column(name, "time_key")
-        times = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-        if not np.isfinite(times).all():
-            raise fail(
-                ValueError, f"times must be numbers: those of {name!r}.",
-                f"{listing(sorted(set(text[~np.isfinite(times)])))}.", "write them as numbers, all in one unit.",
-            )  # fmt: skip
-        return times
+        return times_of(self.data, self.rna, name)
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceInput:
-    """What the default method reads: counts, groups, a prior or motif hits with candidate regions, all in name order."""
+    """The user's object, and what the default method reads: counts, groups, a prior or motif hits with candidate regions."""
 
+    data: Any
     read: Read
     root: int
     n_jobs: int
+
+    def times(self, name: str) -> np.ndarray:
+        """Numbers of the column that `time_key` names."""
+        return times_of(self.data, self.rna, name)
 
     @property
     def rna(self) -> AnnData:
@@ -74,6 +72,18 @@ class EvidenceInput:
     def groups(self) -> pd.Series:
         """Group of every cell."""
         return self.read.groups
+
+
+def times_of(data: Any, rna: AnnData, name: str) -> np.ndarray:
+    """Numbers of the column of obs that `time_key` names, wherever it is."""
+    text = find_group(data, rna, None, name, option="time_key").astype(str)
+    times = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(times).all():
+        raise fail(
+            ValueError, f"times must be numbers: those of {name!r}.",
+            f"{listing(sorted(set(text[~np.isfinite(times)])))}.", "write them as numbers, all in one unit.",
+        )  # fmt: skip
+    return times
 
 
 @dataclass(frozen=True, slots=True)
