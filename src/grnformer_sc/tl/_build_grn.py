@@ -91,7 +91,8 @@ def build_grn(
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
         rules of their own, which `options` names: `"celloracle"` and `"dictys"` (need a prior or motifs), `"flecs"`,
-        `"lpm"`, `"pcnet"`, `"renge"`; `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"` (need a checkpoint).
+        `"lpm"`, `"pcnet"`, `"renge"`; `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"` (need a
+        checkpoint).
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
