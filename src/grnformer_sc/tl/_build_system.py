@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from .._core.checks import fail, listing
@@ -18,11 +19,13 @@ from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.flecs.options import FlecsOptions
+from ..grn.systems.linger.options import LingerOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ._celloracle import infer_celloracle
 from ._flecs import infer_flecs
+from ._linger import infer_linger
 from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
@@ -37,18 +40,21 @@ logger = logging.getLogger(__name__)
 class System:
     """A class of options, and the function that makes a network with them.
 
-    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits.
+    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits, with regions
+    within `window` bp of the TSS (`None`: that of the preset).
     """
 
     options: Callable[..., Any]
     infer: Callable[[Any, Any], SystemNetwork]
     by_group: bool
     evidence: bool = False
+    window: int | None = None
 
 
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
+    "linger": System(LingerOptions, infer_linger, by_group=True, evidence=True, window=1_000_000),
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
@@ -104,6 +110,7 @@ def _recorded(chosen: Any) -> dict[str, Any]:
     plain = (str, int, float, bool, type(None))
     return {
         field.name: value if isinstance(value := getattr(chosen, field.name), plain)
+        else str(value) if isinstance(value, Path)
         else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
         for field in fields(chosen)
     }  # fmt: skip
