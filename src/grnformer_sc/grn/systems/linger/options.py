@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ...._core.checks import fail, need_between, need_one_of
 from ...._core.typing import Number
@@ -53,7 +52,7 @@ class LingerOptions:
     """
 
     bulk: str | Path | None = None
-    prior_term: Literal["ewc", "inner"] = "ewc"
+    prior_term: str = "ewc"
     prior_weight: Number | None = None
     save: str | Path | None = None
     n_neighbors: int = 20
