@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,18 @@ class TestMemoryOfOtherData:
         assert uns["bulk"]["file"] == file.name
         assert len(uns["bulk"]["sha256"]) == 64
         assert "prior" in uns["losses"]
+
+    def test_rna_alone_and_regions_share_the_weights_of_tfs(
+        self, made: MuData, cells: MuData, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert made is not None
+        rna = cells["rna"].copy()
+        with caplog.at_level(logging.INFO):
+            told = {**FAST, "bulk": file, "save": tmp_path / "rna.safetensors"}
+            grs.tl.build_grn(rna, method="linger", tfs="is_tf", options=told)
+            build(cells, bulk=tmp_path / "rna.safetensors")
+        assert "8 of 8 TFs and 0 of 0 region-gene pairs" in caplog.text
+        assert re.search(r"8 of 8 TFs and 0 of [1-9]\d* region-gene pairs", caplog.text)
 
     def test_few_cells_find_more_planted_links_with_it(self, tmp_path: Path) -> None:
         """The memory is of other cells with the same network; none of them is among the few."""

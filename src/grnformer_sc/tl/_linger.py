@@ -21,7 +21,7 @@ from ._systems import EvidenceInput, SystemNetwork, need_cells, need_memory
 
 if TYPE_CHECKING:
     from ..grn.systems.linger.bulk import Matched, Pretrained
-    from ..grn.systems.linger.inputs import Wiring
+    from ..grn.systems.linger.inputs import Samples, Wiring
     from ..grn.systems.linger.network import Strengths
     from ..grn.systems.linger.strength import Seen
 
@@ -34,34 +34,14 @@ SUFFIX = ".safetensors"
 
 def infer_linger(given: EvidenceInput, options: LingerOptions) -> SystemNetwork:
     """Train the network of every gene on metacells of all groups, and find the strongest links of each group."""
-    from ..grn.systems.linger.bulk import Pretrained
-    from ..grn.systems.linger.inputs import pools_of, samples_of
     from ..grn.systems.linger.links import collect
-    from ..grn.systems.linger.network import fit, needed_bytes
     from ..grn.systems.linger.strength import shared
 
-    read, cells = given.read, given.read.cells
-    names = list(read.groups.cat.categories)
-    size = np.bincount(cells.codes, minlength=len(names))
+    names = list(given.groups.cat.categories)
+    size = np.bincount(given.read.cells.codes, minlength=len(names))
     n_few = need_cells("linger", size, names, FEWEST_CELLS)
-    target = None if options.save is None else _writable(Path(options.save))
-    bulk = None if options.bulk is None else Pretrained.read(Path(options.bulk))
     wiring = _wiring(given)
-    pools = pools_of(cells, pca_scores(cells.counts)[0], names, options, given.root)
-    _need_metacells(pools.shape[0])
-    n_kept = (target is not None) + (bulk is not None)
-    need_memory(
-        "linger",
-        needed_bytes(wiring, pools.shape[0], wiring.regions.size, given.n_jobs, n_kept=n_kept),
-        wiring.genes.size,
-    )
-    samples = samples_of(cells, pools)
-    targets = wiring.targets(samples)
-    _need_targets(targets, wiring)
-    matched, lost = _matched(bulk, wiring, targets, options)
-    kept = None if target is None else Pretrained.empty(wiring, targets)
-    found = fit(samples, wiring, options, root=given.root, n_jobs=given.n_jobs, matched=matched, kept=kept)
-    _log(found, wiring, pools.shape[0])
+    found, samples, lost = _trained(given, wiring, options)
     common = shared(found, wiring, distance=options.distance, tf_factor=options.tf_factor)
     seen = [one if n >= FEWEST_CELLS else None for one, n in zip(_seen(given), size, strict=True)]
     links = collect(common, seen, samples, wiring, found, options)
@@ -70,19 +50,39 @@ def infer_linger(given: EvidenceInput, options: LingerOptions) -> SystemNetwork:
             ValueError, "a network needs at least one link.", "none of a TF with a motif in a region of a gene.",
             "check the names of TFs and regions in the motif table.",
         )  # fmt: skip
-    if kept is not None and target is not None:
-        kept.save(target)
-        logger.info("linger: networks of %d genes written to %s", targets.size, target)
     networks = GroupNetworks(wiring.genes, tuple(names), links.weights)
     stored = {**networks.to_uns(), "strengths": links.strengths, "losses": found.losses}
     if options.bulk is not None:
         stored["bulk"] = {"file": Path(options.bulk).name, "sha256": sha256_of(Path(options.bulk)), **lost}
-    return SystemNetwork(
-        _with_evidence(links.edges, given),
-        links.holds,
-        stored,
-        {**read.dropped, "groups_with_few_cells": n_few, **lost},
-    )
+    dropped = {**given.read.dropped, "groups_with_few_cells": n_few, **lost}
+    return SystemNetwork(_with_evidence(links.edges, given), links.holds, stored, dropped)
+
+
+def _trained(given: EvidenceInput, wiring: Wiring, options: LingerOptions) -> tuple[Strengths, Samples, dict[str, int]]:
+    """Strengths of links, metacells, and numbers of what the other networks do not know; reads and writes the files."""
+    from ..grn.systems.linger.bulk import Pretrained
+    from ..grn.systems.linger.inputs import pools_of, samples_of
+    from ..grn.systems.linger.network import fit, needed_bytes
+
+    target = None if options.save is None else _writable(Path(options.save))
+    bulk = None if options.bulk is None else Pretrained.read(Path(options.bulk))
+    cells, names = given.read.cells, list(given.groups.cat.categories)
+    pools = pools_of(cells, pca_scores(cells.counts)[0], names, options, given.root)
+    _need_metacells(pools.shape[0])
+    n_kept = (target is not None) + (bulk is not None)
+    needed = needed_bytes(wiring, pools.shape[0], wiring.regions.size, given.n_jobs, n_kept=n_kept)
+    need_memory("linger", needed, wiring.genes.size)
+    samples = samples_of(cells, pools)
+    targets = wiring.targets(samples)
+    _need_targets(targets, wiring)
+    matched, lost = _matched(bulk, wiring, targets, options)
+    kept = None if target is None else Pretrained.empty(wiring, targets)
+    found = fit(samples, wiring, options, root=given.root, n_jobs=given.n_jobs, matched=matched, kept=kept)
+    _log(found, wiring, pools.shape[0])
+    if kept is not None and target is not None:
+        kept.save(target)
+        logger.info("linger: networks of %d genes written to %s", targets.size, target)
+    return found, samples, lost
 
 
 def _wiring(given: EvidenceInput) -> Wiring:

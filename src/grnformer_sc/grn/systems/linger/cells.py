@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ...embedding import log_normalise
 
 PSEUDO = 0.1  # added to every factor, so that what is not seen counts little instead of nothing
 
 
-def relative(counts: sp.csr_matrix) -> Float[np.ndarray, "rows variables"]:
-    """Logarithms of counts per 10,000, in units of their mean in the row."""
-    x = log_normalise(counts).toarray().astype(np.float64)
-    mean = x.mean(axis=1, keepdims=True)
-    return np.divide(x, mean, out=np.zeros_like(x), where=mean > 0)
+def relative(
+    counts: sp.csr_matrix, columns: Int[np.ndarray, " columns"] | None = None
+) -> Float[np.ndarray, "rows columns"]:
+    """Logarithms of counts per 10,000, in units of their mean over all variables of the row; of all columns or of some."""
+    x = log_normalise(counts)
+    mean = np.asarray(x.sum(axis=1), dtype=np.float64) / counts.shape[1]
+    part = (x if columns is None else x[:, columns]).toarray().astype(np.float64)
+    return np.divide(part, mean, out=np.zeros_like(part), where=mean > 0)
 
 
 def strengths_of_cells(
@@ -26,11 +29,16 @@ def strengths_of_cells(
 
     `links` has `tf`, `gene`, `region` (columns of the counts; -1: none) and `shared`; the counts are those of the cells.
     """
-    seen = relative(genes) + PSEUDO
-    out: Float[np.ndarray, "cells links"] = seen[:, links["tf"]] * seen[:, links["gene"]] * links["shared"].to_numpy()
+    out: Float[np.ndarray, "cells links"] = _factor(genes, links["tf"]) * _factor(genes, links["gene"])
+    out *= links["shared"].to_numpy()
     if regions is not None:
-        out *= (relative(regions)[:, links["region"]] + PSEUDO) ** 2
+        out *= _factor(regions, links["region"]) ** 2
     return out
+
+
+def _factor(counts: sp.csr_matrix, columns: pd.Series) -> Float[np.ndarray, "cells links"]:
+    used, place = np.unique(columns.to_numpy(), return_inverse=True)
+    return (relative(counts, used) + PSEUDO)[:, place]
 
 
 def strongest_of_rows(value: Float[np.ndarray, "rows columns"], top: int) -> sp.csr_matrix:

@@ -17,7 +17,7 @@ from .inputs import Wiring
 from .network import Strengths
 
 BLOCK_GENES = 500  # targets whose links are held at a time
-BLOCK = 4_000_000  # values held at a time
+BLOCK = 1_000_000  # candidate triplets held at a time
 
 
 @dataclass(frozen=True, slots=True)
