@@ -88,8 +88,8 @@ def fit(
             rows, there = np.searchsorted(targets, part.block.genes), part.block.pair >= 0
             tf_gene[rows] = part.tf
             region_gene[part.block.pair[there]] = part.region[there]
-            total += np.bincount(part.place, part.similarity, n_hits)
-            number += np.bincount(part.place, minlength=n_hits)
+            np.add.at(total, part.place, part.similarity)
+            np.add.at(number, part.place, 1)
             for name, value in part.losses.items():
                 losses[name] = losses.get(name, 0.0) + value / targets.size
             if kept is not None and part.nets is not None:
