@@ -65,6 +65,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     rna.obs["lost"] = np.resize([*perturbed, "control"], rna.n_obs)
     told = {"perturbation_key": "lost", "penalty": 1.0, "l1_ratio": 0.0, "n_folds": 3, "n_bootstrap": 0}
     grs.tl.build_grn(mdata, method="renge", options=told)
+    grs.tl.build_grn(mdata, method="linger", groupby="cell_type", window=50_000, options={"epochs": 2, "top": 200})
     grs.tl.simulate_ko(rna, perturbed[0], model="renge", key="grn_renge")
     rna.obs["hour"] = np.arange(240) % 3
     told = {"network": "grn", "time_key": "hour", "n_trajectories": 20, "epochs": 1, "max_step": 1.0}

@@ -11,6 +11,7 @@ from ._drug_sensitivity import drug_sensitivity as drug_sensitivity
 from ._grn import eregulons as eregulons
 from ._grn import grn as grn
 from ._grn import groups as groups
+from ._link_strengths import link_strengths as link_strengths
 from ._methods import methods as methods
 from ._motif_enrichment import motif_enrichment as motif_enrichment
 from ._network import network as network

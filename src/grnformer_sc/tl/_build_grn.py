@@ -91,8 +91,8 @@ def build_grn(
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
         rules of their own, which `options` names: `"celloracle"` and `"dictys"` (need a prior or motifs), `"flecs"`,
-        `"lpm"`, `"pcnet"`, `"renge"`; `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"` (need a
-        checkpoint).
+        `"linger"` (motifs with ATAC, or RNA alone), `"lpm"`, `"pcnet"`, `"renge"`; `"genecompass"`, `"geneformer"`,
+        `"scgenept"`, `"scgpt"`, `"scprint"` (need a checkpoint).
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
@@ -122,7 +122,7 @@ def build_grn(
     barcodes
         `"exact"` asks for equal barcodes in both modalities, `"stem"` pairs them by their nucleotides alone.
     window
-        Largest distance of a region from the TSS in bp; by default that of the preset (500,000).
+        Largest distance of a region from the TSS in bp; by default that of the preset (500,000), of LINGER 1,000,000.
     basc
         Whether BASC A is one of the binarisations; `"scenicplus"` with its cut to the 100 weakest links of a gene. By
         default that of the preset (`False`).
@@ -211,7 +211,7 @@ def build_grn(
         gathered = partial(
             gather, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
             barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior,
-            settings=settings_of(preset, window=window), regions=prior is None,
+            settings=settings_of(preset, window=SYSTEMS[method].window if window is None else window), regions=prior is None,
         )  # fmt: skip
         return build_system(
             data, method, options, gathered, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,

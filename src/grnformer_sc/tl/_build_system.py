@@ -22,6 +22,7 @@ from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.dictys.options import DictysOptions
 from ..grn.systems.flecs.options import FlecsOptions
+from ..grn.systems.linger.options import LingerOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
@@ -30,6 +31,7 @@ from ._celloracle import infer_celloracle
 from ._dictys import infer_dictys
 from ._flecs import infer_flecs
 from ._foundation import infer_foundation
+from ._linger import infer_linger
 from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
@@ -44,14 +46,16 @@ logger = logging.getLogger(__name__)
 class System:
     """A class of options, and the function that makes a network with them.
 
-    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits; some keep
-    finished parts, so that a run that was stopped `resumes`.
+    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits, with regions
+    within `window` bp of the TSS (`None`: that of the preset); some keep finished parts, so that a run that was stopped
+    `resumes`.
     """
 
     options: Callable[..., Any]
     infer: Callable[[Any, Any], SystemNetwork]
     by_group: bool
     evidence: bool = False
+    window: int | None = None
     resumes: bool = False
 
 
@@ -59,6 +63,7 @@ SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
     "dictys": System(DictysOptions, infer_dictys, by_group=True, evidence=True),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
+    "linger": System(LingerOptions, infer_linger, by_group=True, evidence=True, window=1_000_000),
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
@@ -124,6 +129,7 @@ def _recorded(chosen: Any) -> dict[str, Any]:
     plain = (str, int, float, bool, type(None))
     return {
         field.name: value if isinstance(value := getattr(chosen, field.name), plain)
+        else str(value) if isinstance(value, Path)
         else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
         for field in fields(chosen)
     }  # fmt: skip
