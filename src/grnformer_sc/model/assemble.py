@@ -45,7 +45,9 @@ def build_net(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)
         backbone = get_backbone(config.backbone)(config.backbone_config(genes.size))
-        log_rate = torch.from_numpy(np.log(context.rates * context.mean_size))
+        mean = context.rates * context.mean_size
+        log_rate = torch.from_numpy(np.log(mean))
+        backbone.note_usual(torch.from_numpy(mean))
         head = HEADS[config.loss](backbone.out_dim, log_rate) if config.loss in HEADS else None
         structure = _structure(config, context, network, genes) if config.use_grn else None
         loadings = torch.from_numpy(context.reference.loadings) if start is None else None
