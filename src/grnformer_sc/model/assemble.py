@@ -23,6 +23,7 @@ from ..nn.perturb import PerturbEdges
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
 from .context import Context
+from .gene_embedding import StartEmbedding
 from .net import CellSummaryNet
 from .pretrained import StartWeights
 
@@ -36,11 +37,11 @@ def build_net(
     genes: pd.Index,
     *,
     root: int,
-    start: StartWeights | None = None,
+    start: StartWeights | StartEmbedding | None = None,
 ) -> CellSummaryNet:
     """Build the network; the initial weights follow from `root` and leave torch's own generator as it was.
 
-    With published weights the backbone starts from them, not from loadings.
+    With published weights or a gene embedding the backbone starts from them, not from loadings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import torch
@@ -110,6 +110,7 @@ class StartWeights:
         One row per gene: `before` (name in the data), `after` (name in the vocabulary, "" without one), `way`.
     """
 
+    what: ClassVar[str] = "published weights"
     name: str
     state: dict[str, Tensor]
     matches: pd.DataFrame

@@ -20,12 +20,14 @@ from .._core.rng import RngLike, as_root
 from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
+from ..grn.systems.embedding.options import EmbeddingOptions
 from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ..nn.foundation.options import FoundationOptions
 from ._celloracle import infer_celloracle
+from ._embedding_network import infer_embedding
 from ._flecs import infer_flecs
 from ._foundation import infer_foundation
 from ._lpm import infer_lpm
@@ -55,6 +57,7 @@ class System:
 
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
+    "embedding": System(EmbeddingOptions, infer_embedding, by_group=False),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
