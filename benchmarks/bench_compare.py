@@ -67,7 +67,8 @@ CONTENDERS = {
     "simulated": [*WITH_MOTIFS, *PLAIN, *RANDOM],
     "cortex": [*WITH_MOTIFS, *PLAIN],
     "stem cells": [
-        Contender("eregulon"), Contender("genie3"), *PLAIN, *WITH_PRIOR, Contender("renge", {**LABELLED, **TIMED}, grouped=False),
+        Contender("eregulon"), Contender("genie3"), *PLAIN, *WITH_PRIOR,
+        Contender("renge", {**LABELLED, **TIMED}, grouped=False),
         Contender("lpm", LABELLED, grouped=False), Contender("ritini", TIMED, grouped=False),
         Contender("flecs", {**TIMED, "network": "grn_correlation"}, grouped=False),
     ],

@@ -19,6 +19,8 @@ from grnformer_sc.model.config import ModelConfig
 from grnformer_sc.model.context import Context
 
 toy_rna = runpy.run_path(str(Path(__file__).parents[1] / "data" / "toy.py"))["toy_rna"]
+NAMES = ["scgpt", "scfoundation", "scpalm", "geneformer", "genecompass", "scgenept", "scprint"]
+OWN = {"scgenept": {"languages": {"genept": 5}}, "geneformer": {"framed": True}}
 CONFIG = {"dim": 16, "heads": 2, "layers": 1, "dropout": 0.0, "beta": 0.7, "mask_ratio": 0.3, "max_queries": 10}
 TRAIN, HELD_OUT = np.arange(90), np.arange(90, 120)
 
@@ -28,7 +30,8 @@ def pipeline(adata, gate, backbone="scgpt", loss="poisson", **options):
     network = read_network(adata, "grn")
     rescore(adata, network)
     cells = read_cells(adata, network, layer=None, keys=GrnKeys())
-    config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss, **options)
+    settings = OWN.get(backbone, {})
+    config = ModelConfig(**CONFIG, gate=gate, backbone=backbone, loss=loss, backbone_settings=settings, **options)
     context = Context.fit(cells, TRAIN, network, config, root=1)
     net = build_net(config, context, network, cells.genes, root=2)
     for parameter in (net.per_gene, *([] if net.head is None else [net.head.decoder[-1].weight])):
@@ -65,7 +68,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
 
 
-@pytest.mark.parametrize("backbone", ["scgpt", "scfoundation", "scpalm"])
+@pytest.mark.parametrize("backbone", NAMES)
 @pytest.mark.parametrize(
     ("gate", "loss", "seed"), [("region", "poisson", 0), ("neighbour", "mse", 0), ("neighbour", "nb", 1)]
 )
@@ -91,7 +94,7 @@ def test_the_gene_gate_leaks():
     assert not same_bits(out.prediction, other.prediction)
 
 
-@pytest.mark.parametrize("backbone", ["scgpt", "scfoundation", "scpalm"])
+@pytest.mark.parametrize("backbone", NAMES)
 def test_visible_counts_are_seen(backbone):
     adata = toy_rna()
     changed = adata.copy()

@@ -16,12 +16,13 @@ import torch
 
 import grnformer_sc as grs
 from grnformer_sc.model import GRNFormer, ModelConfig, load_backbone
-from grnformer_sc.model.pretrained import adopt
+from grnformer_sc.model.pretrained import adopt, start_from
 from grnformer_sc.nn.backbones import Published, ScFoundation, ScFoundationConfig, ScGPT, ScGPTConfig
 
 HERE = Path(__file__).parents[1]
 toy_rna = runpy.run_path(str(HERE / "data" / "toy.py"))["toy_rna"]
 write_folder = runpy.run_path(str(HERE / "nn" / "test_scgpt.py"))["write_folder"]
+foundations = runpy.run_path(str(HERE / "nn" / "foundations.py"))
 scfoundation = runpy.run_path(str(HERE / "nn" / "test_scfoundation.py"))
 SIZES = {"dim": 8, "layers": 3, "heads": 2, "hidden": 12}
 
@@ -186,3 +187,48 @@ def test_real_vocabularies_hold_human_genes_and_refuse_mouse_ones(data_dir, name
     mouse = pd.Index((data_dir / "snare_mouse_cortex" / "raw" / "genes.txt").read_text().split())
     with pytest.raises(ValueError, match="look like mouse"):
         adopt(published, mouse)
+
+
+def folder_of(name: str, path: Path) -> Path:
+    """Published files with random weights and the genes G0 to G24."""
+    if name == "scgenept":
+        return foundations["write_scgenept"](path)
+    return foundations["write_scprint"](path)
+
+
+@pytest.mark.parametrize("name", ["scgenept", "scprint"])
+def test_foundation_models_start_from_their_files(name, tmp_path, caplog):
+    adata = toy_rna()
+    adata.var_names = [*adata.var_names[:5], *(f"G{i}" for i in range(25)), *adata.var_names[30:]]
+    adata = adata[:, :35].copy()
+    path = folder_of(name, tmp_path / "m")
+    published = load_backbone(path)
+    assert published.name == name
+    assert set(published.report["status"]) == {"loaded", "unused"}
+    settings = {"mask_ratio": 0.3}
+    with caplog.at_level(logging.INFO, logger="grnformer_sc"):
+        model = grs.tl.fit(
+            adata, backbone=name, use_grn=False, checkpoint=path, max_epochs=1, accelerator="cpu", devices=1,
+            model_settings=settings, train_settings={"lr": 1e-12, "weight_decay": 0.0},
+        )  # fmt: skip
+    assert f"vocabulary of {name}: 25 of 35 genes found" in caplog.text
+    assert adata.uns["grnformer"]["params"]["dropped"]["genes without published weights"] == 10
+    assert (model.config.dim, model.config.layers) == (8, 2)
+    own, file = model.module.backbone, published.backbone
+    torch.testing.assert_close(own.gene_embedding()[5:30], file.gene_embedding()[:25], atol=1e-5, rtol=0)
+    model.save(tmp_path / "saved")
+    loaded = GRNFormer.load(tmp_path / "saved", adata)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), model.get_latent_representation())
+
+
+@pytest.mark.golden
+def test_geneformer_and_scprint_are_known_by_their_files_and_by_other_names(golden_dir):
+    found = load_backbone(golden_dir / "geneformer" / "model")
+    assert found.name == "geneformer"
+    symbols = pd.Index(list(found.other_names)[:200])
+    assert adopt(found, symbols, min_matched=0.1).n_lost < symbols.size
+    assert load_backbone(golden_dir / "scprint").name == "scprint"
+    with pytest.raises(ValueError, match=r"one of the backbone 'scgpt'.*'geneformer'"):
+        start_from(
+            grs.model.load_foundation(golden_dir / "geneformer" / "model"), ModelConfig(), symbols, min_matched=0
+        )

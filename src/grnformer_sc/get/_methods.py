@@ -52,7 +52,7 @@ def methods(*, task: str | None = None, provided: str | None = None) -> pd.DataF
     --------
     >>> import grnformer_sc as grs
     >>> grs.get.methods(task="gene programmes")["name"].tolist()
-    ['scGPT', 'SCENIC+']
+    ['GenePT', 'scGPT', 'SCENIC+']
     """
     catalogue = _catalogue()
     if task is not None:

@@ -23,6 +23,7 @@ from ..nn.perturb import PerturbEdges
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
 from .context import Context
+from .gene_embedding import StartEmbedding
 from .net import CellSummaryNet
 from .pretrained import StartWeights
 
@@ -36,16 +37,18 @@ def build_net(
     genes: pd.Index,
     *,
     root: int,
-    start: StartWeights | None = None,
+    start: StartWeights | StartEmbedding | None = None,
 ) -> CellSummaryNet:
     """Build the network; the initial weights follow from `root` and leave torch's own generator as it was.
 
-    With published weights the backbone starts from them, not from loadings.
+    With published weights or a gene embedding the backbone starts from them, not from loadings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(root, "weights") % 2**63)
         backbone = get_backbone(config.backbone)(config.backbone_config(genes.size))
-        log_rate = torch.from_numpy(np.log(context.rates * context.mean_size))
+        mean = context.rates * context.mean_size
+        log_rate = torch.from_numpy(np.log(mean))
+        backbone.note_usual(torch.from_numpy(mean))
         head = HEADS[config.loss](backbone.out_dim, log_rate) if config.loss in HEADS else None
         structure = _structure(config, context, network, genes) if config.use_grn else None
         loadings = torch.from_numpy(context.reference.loadings) if start is None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -23,10 +24,10 @@ class ModelConfig(JsonSettings):
     Attributes
     ----------
     backbone
-        Registered name of the expression model: `"scgpt"`, `"scfoundation"`, `"scpalm"`, or one of your own.
+        Registered name of the expression model: `"scgpt"`, `"scfoundation"`, `"scpalm"`, `"geneformer"`, `"genecompass"`,
+        `"scgenept"`, `"scprint"`, or one of your own.
     backbone_settings
-        Settings that only this backbone understands: the fields of `grs.nn.ScGPTConfig`, `grs.nn.ScFoundationConfig` or
-        `grs.nn.ScPaLMConfig`.
+        Settings that only this backbone understands: the fields of its `Config`, such as `grs.nn.ScGPTConfig`.
     dim, layers, heads, dropout
         Width, transformer layers (the adapter replaces one more), attention heads, dropout.
     structure_layers, conv
@@ -157,6 +158,10 @@ class ModelConfig(JsonSettings):
             heads=sizes.heads,
             backbone_settings=own | self.backbone_settings,
         )
+
+    def with_settings(self, own: Mapping[str, Any]) -> Self:
+        """Set some settings of the backbone."""
+        return replace(self, backbone_settings={**self.backbone_settings, **own})
 
     @classmethod
     def published(cls, backbone: str, **others: Any) -> Self:

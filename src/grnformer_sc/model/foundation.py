@@ -20,6 +20,7 @@ from .._core.compute import device_of
 from .._core.logging import progress
 from .._core.rows import Rows
 from .._core.settings import settings
+from ..nn.backbones import Backbone, Published
 from ..nn.foundation.base import CellTokens, FoundationNet, Pool, Precision, Reading
 from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
 from ..nn.foundation.tokens import with_zeros
@@ -90,6 +91,10 @@ class Foundation(ABC):
     def is_at(cls, path: Path) -> bool:
         """Whether the files of a published model are there."""
         return path.is_dir() and all((path / name).is_file() for name in cls.files)
+
+    @abstractmethod
+    def as_backbone(self) -> Published[Backbone]:
+        """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
 
     @property
     def key(self) -> str:

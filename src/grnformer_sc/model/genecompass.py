@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int64
 from .._core.checks import fail, listing, need_one_of
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
+from ..nn.backbones import Backbone, Published
 from ..nn.backbones.published import names_hold
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.genecompass import JOINED, KNOWLEDGE, SPECIES, GeneCompassNet, net_of
@@ -24,6 +25,7 @@ from ..nn.foundation.genecompass_file import find_tokens, read_vocabulary, vocab
 from ..nn.foundation.geneformer import GeneformerConfig
 from ..nn.foundation.geneformer_file import WEIGHTS, RankVocabulary, read_weights
 from ..nn.foundation.tokens import framed, ranked
+from ..nn.foundation.trainable import GeneCompassBackbone, GeneCompassBackboneConfig
 from .foundation import Foundation
 
 logger = logging.getLogger(__name__)
@@ -185,6 +187,20 @@ class GeneCompass(Foundation):
     def front(self) -> int:
         """One with the token of the species."""
         return self.net.front
+
+    def as_backbone(self) -> Published[Backbone]:
+        """Make a backbone of GRNFormer with these weights and this knowledge, for `checkpoint` of `grs.tl.fit`."""
+        sizes = self.net.config
+        own = GeneCompassBackbone(
+            GeneCompassBackboneConfig(
+                n_genes=self.genes.size, dim=sizes.dim, layers=sizes.layers, heads=sizes.heads, hidden=sizes.hidden,
+                n_places=sizes.n_places, activation=sizes.activation, eps=sizes.eps, knowledge=self.net.knowledge_widths,
+                species=self.species, species_token=bool(self.front), value_head=False,
+            )
+        )  # fmt: skip
+        own.take(self.net, self.tokens)
+        own.usual.copy_(torch.from_numpy(self.vocabulary.median))
+        return Published("genecompass", own, self.genes, self.report, self.other_names)
 
     @property
     def genes(self) -> pd.Index:

@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 from .._core.checks import fail, listing
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
+from ..nn.backbones import Backbone, Published
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.geneformer import GeneformerConfig, GeneformerNet, net_of
 from ..nn.foundation.geneformer_file import (
@@ -30,6 +31,7 @@ from ..nn.foundation.geneformer_file import (
     vocabulary_of,
 )
 from ..nn.foundation.geneformer_tokens import rank_tokens
+from ..nn.foundation.trainable import GeneformerBackbone, GeneformerBackboneConfig
 from .foundation import Foundation
 
 INITIAL_SD = 0.02  # of weights before training, as in BERT
@@ -164,6 +166,19 @@ class Geneformer(Foundation):
                 continue
             value.zero_() if name.endswith("bias") else value.normal_(std=INITIAL_SD, generator=seed)
         return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+
+    def as_backbone(self) -> Published[Backbone]:
+        """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
+        sizes, known = self.net.config, self.vocabulary
+        own = GeneformerBackbone(
+            GeneformerBackboneConfig(
+                n_genes=self.genes.size, dim=sizes.dim, layers=sizes.layers, heads=sizes.heads, hidden=sizes.hidden,
+                n_places=sizes.n_places, activation=sizes.activation, eps=sizes.eps, framed=known.framed, value_head=False,
+            )
+        )  # fmt: skip
+        own.take(self.net, self.tokens, [known.special[name] for name in (CLS, EOS)] if known.framed else [])
+        own.note_usual(torch.from_numpy(known.median))
+        return Published("geneformer", own, self.genes, self.report, self.other_names)
 
     @property
     def genes(self) -> pd.Index:

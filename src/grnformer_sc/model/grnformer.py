@@ -16,13 +16,13 @@ from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.fields import read_network
 from ..data.module import split_cells
-from ..nn.backbones import Backbone, Published
 from . import io
 from .assemble import ModelLoss, build_net
 from .config import ModelConfig
 from .context import Context
+from .gene_embedding import GeneEmbedding, StartEmbedding, start_from_embedding
 from .plan import TrainingPlan
-from .pretrained import MIN_MATCHED, start_from
+from .pretrained import MIN_MATCHED, Checkpoint, StartWeights, start_from
 from .query import Freeze, begin, carry_over, recipe
 from .resume import root_of
 from .run import Run, train_network
@@ -50,11 +50,15 @@ class GRNFormer(TrainedModel):
     config
         Size and choices of the model.
     checkpoint
-        Published weights to start from: a path for `grs.model.load_backbone`, or what that returned. The sizes of the
+        Published weights to start from: a path for `grs.model.load_backbone`, what that returned, or a foundation model
+        that was read (`grs.model.load_foundation`). The sizes of the
         backbone are then those of the checkpoint, and its last layer gives way to the adapter. Genes are matched by name;
         those that its vocabulary does not hold start from the mean embedding.
+    gene_embedding
+        Embedding of the genes to start from instead of weights: a DataFrame genes x dims, a key of `varm`, or a file
+        (`.csv`, `.tsv`, `.parquet`). See `grs.tl.fit`.
     min_matched
-        Least share of the genes that the vocabulary must hold.
+        Least share of the genes that the vocabulary or the embedding must hold.
 
     Examples
     --------
@@ -68,12 +72,25 @@ class GRNFormer(TrainedModel):
         adata: AnnData,
         config: ModelConfig | None = None,
         *,
-        checkpoint: str | Path | Published[Backbone] | None = None,
+        checkpoint: Checkpoint | None = None,
+        gene_embedding: GeneEmbedding | None = None,
         min_matched: float = MIN_MATCHED,
     ) -> None:
         super().__init__(adata)
-        self.config, self.start = config or ModelConfig(), None
+        self.config = config or ModelConfig()
+        self.start: StartWeights | StartEmbedding | None = None
         genes = pd.Index(adata.var_names.astype(str))
+        if checkpoint is not None and gene_embedding is not None:
+            raise fail(
+                ValueError,
+                "a model starts from published weights or from a gene embedding.",
+                "both.",
+                "pass one of them.",
+            )
+        if gene_embedding is not None:
+            self.config, self.start = start_from_embedding(
+                gene_embedding, adata, self.config, genes, min_matched=min_matched
+            )
         if checkpoint is not None:
             self.config, self.start = start_from(checkpoint, self.config, genes, min_matched=min_matched)
         setup = self.registry_["setup_args"]

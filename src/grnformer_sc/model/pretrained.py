@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -15,13 +15,16 @@ from torch import Tensor
 from .._core.checks import fail, listing, need_between
 from ..nn.backbones import Backbone, Published, get_backbone, registered_backbones
 from ..priors import guess_species
-from ..priors._genes import match_names
+from ..priors._genes import match_names, read_synonyms
 from .config import ModelConfig
+from .foundation import Foundation
+from .foundation_files import FOUNDATIONS
 
 logger = logging.getLogger(__name__)
 
 MIN_MATCHED = 0.5  # share of the data's genes that a vocabulary must hold
 SHOWN = 10
+Checkpoint = str | Path | Published[Backbone] | Foundation
 
 
 def load_backbone(
@@ -30,8 +33,9 @@ def load_backbone(
     """Read the published checkpoint of an expression model, key by key.
 
     scGPT (Cui et al. 2024): the folder with `args.json`, `vocab.json` and `best_model.pt`, with parameter names of flash
-    attention or of torch. scFoundation (Hao et al. 2024): `models.ckpt` with its list of genes. Files are read as tensors
-    and plain values; nothing in them is run.
+    attention or of torch. scFoundation (Hao et al. 2024): `models.ckpt` with its list of genes. Geneformer, GeneCompass,
+    scGenePT and scPRINT: what `grs.model.load_foundation` reads. Files are read as tensors and plain values; nothing in
+    them is run.
 
     Parameters
     ----------
@@ -43,7 +47,8 @@ def load_backbone(
         A missing or unexpected key, or another shape, is an error that names the first ones; False logs them and loads
         what fits.
     options
-        For scFoundation: `part` (`"cell"`, `"gene"` or `"rde"`) and `vocabulary` (its gene list, a file or names).
+        For scFoundation: `part` (`"cell"`, `"gene"` or `"rde"`) and `vocabulary` (its gene list, a file or names). For the
+        others those of `load_published` of their class in `grs.model`, such as `tokens` and `medians`.
 
     Returns
     -------
@@ -66,18 +71,29 @@ def load_backbone(
     FileNotFoundError: path must hold the files of a known checkpoint: ...
     """
     path = Path(path)
-    known = {name: cls.files for name, cls in registered_backbones().items() if cls.files}
     if backbone is None:
-        beside = {p.name for p in path.iterdir()} if path.is_dir() else {path.name} if path.is_file() else set()
-        backbone = next((name for name, files in known.items() if files[-1] in beside), None)
-        if backbone is None:
-            raise fail(
-                FileNotFoundError,
-                "path must hold the files of a known checkpoint: "
-                + "; ".join(f"{name} {listing(files)}" for name, files in known.items()) + ".",
-                f"{listing(sorted(beside))} at {path}.", "check the path, or name the model with backbone=.",
-            )  # fmt: skip
+        backbone = _kind_at(path)
+    if backbone in FOUNDATIONS and backbone != "scgpt":
+        return FOUNDATIONS[backbone].load_published(path, strict=strict, **options).as_backbone()
     return get_backbone(backbone).read_published(path, strict=strict, **options)
+
+
+def _kind_at(path: Path) -> str:
+    """Name of the backbone whose files are there: by what they hold, where names do not tell."""
+    files = {name: cls.files for name, cls in registered_backbones().items() if cls.files}
+    beside = {p.name for p in path.iterdir()} if path.is_dir() else {path.name} if path.is_file() else set()
+    named = [name for name, known in files.items() if known[-1] in beside]
+    held = [name for name, kind in FOUNDATIONS.items() if kind.is_at(path)]
+    sure = [name for name in held if name != "scprint"]  # any .ckpt may be one
+    if found := [*sure, *named, *held]:
+        return found[0]
+    files = {name: kind.files for name, kind in FOUNDATIONS.items()} | files
+    raise fail(
+        FileNotFoundError,
+        "path must hold the files of a known checkpoint: "
+        + "; ".join(f"{name} {listing(known)}" for name, known in files.items()) + ".",
+        f"{listing(sorted(beside))} at {path}.", "check the path, or name the model with backbone=.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,7 @@ class StartWeights:
         One row per gene: `before` (name in the data), `after` (name in the vocabulary, "" without one), `way`.
     """
 
+    what: ClassVar[str] = "published weights"
     name: str
     state: dict[str, Tensor]
     matches: pd.DataFrame
@@ -126,36 +143,63 @@ def adopt(published: Published[Backbone], genes: pd.Index, *, min_matched: float
     mean embedding of those that have one.
     """
     need_between(min_matched, 0, 1, name="min_matched")
-    species = guess_species(genes)[0], guess_species(published.vocabulary)[0]
-    matches = match_names(genes, published.vocabulary, case="unknown" in species or species[0] == species[1])
-    twice = matches["after"].duplicated() & (matches["after"] != "")
-    matches.loc[twice, ["after", "way"]] = ["", "ambiguous"]  # one row of the table, one gene
-    rows = published.vocabulary.get_indexer(matches["after"])
-    found, lost = rows >= 0, genes[rows < 0]
-    ways = ", ".join(f"{n} {way}" for way, n in matches["way"].value_counts().items())
-    if found.mean() < min_matched or not found.any():
-        raise fail(
-            ValueError, f"at least {min_matched:.0%} of the genes must be in the checkpoint's vocabulary.",
-            f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(lost, SHOWN)}, the genes look like "
-            f"{species[0]}; vocabulary {listing(published.vocabulary, 5)}, like {species[1]}.",
-            "bring the names over with grs.pp.harmonize_genes(adata, to=vocabulary, aliases=... or orthologs=...), "
-            "vocabulary = grs.model.load_backbone(path).vocabulary.",
-        )  # fmt: skip
-    logger.info("vocabulary of %s: %d of %d genes found (%s)", published.name, found.sum(), genes.size, ways)
+    matches = matched(
+        genes, published.vocabulary, min_matched=min_matched, source=f"vocabulary of {published.name}",
+        other_names=published.other_names,
+    )  # fmt: skip
+    rows = torch.from_numpy(published.vocabulary.get_indexer(matches["after"]))
     model = published.backbone
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    table = state[model.gene_table]
-    own = table[model.own_rows()]
-    mean = table[torch.from_numpy(rows[found])].mean(dim=0)
-    taken = torch.where(torch.from_numpy(found)[:, None], table[torch.from_numpy(np.maximum(rows, 0))], mean)
-    state[model.gene_table] = torch.cat([taken, own])
+    own = state[model.gene_table][model.own_rows()]
+    for name in (model.gene_table, *model.gene_rows):
+        state[name] = rows_or_mean(state[name], rows)
+    state[model.gene_table] = torch.cat([state[model.gene_table], own])
     return StartWeights(published.name, state, matches)
 
 
+def matched(
+    genes: pd.Index,
+    names: pd.Index,
+    *,
+    min_matched: float,
+    source: str,
+    other_names: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Find genes among some names, each of which one gene may have; the loss is logged, too much of it an error."""
+    species = guess_species(genes)[0], guess_species(names)[0]
+    matches = match_names(
+        genes, names, synonyms=read_synonyms(other_names) if other_names else None,
+        case="unknown" in species or species[0] == species[1],
+    )  # fmt: skip
+    twice = matches["after"].duplicated() & (matches["after"] != "")
+    matches.loc[twice, ["after", "way"]] = ["", "ambiguous"]  # one row of the table, one gene
+    found = (matches["after"] != "").to_numpy()
+    ways = ", ".join(f"{n} {way}" for way, n in matches["way"].value_counts().items())
+    if found.mean() < min_matched or not found.any():
+        raise fail(
+            ValueError, f"at least {min_matched:.0%} of the genes must be in the {source}.",
+            f"{int(found.sum())} of {genes.size} ({ways}); not found {listing(genes[~found], SHOWN)}, the genes look like "
+            f"{species[0]}; it holds {listing(names, 5)}, like {species[1]}.",
+            "bring the names over with grs.pp.harmonize_genes(adata, to=names, aliases=... or orthologs=...); names are "
+            "those of the embedding, or grs.model.load_backbone(path).vocabulary.",
+        )  # fmt: skip
+    logger.info("%s: %d of %d genes found (%s)", source, found.sum(), genes.size, ways)
+    return matches
+
+
+def rows_or_mean(table: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a table; where there is none (-1) the mean of those that there are."""
+    mean = table[rows[rows >= 0]].mean(dim=0)
+    found = (rows >= 0).view(-1, *[1] * (table.ndim - 1))
+    return torch.where(found, table[rows.clamp(min=0)], mean)
+
+
 def start_from(
-    checkpoint: str | Path | Published[Backbone], config: ModelConfig, genes: pd.Index, *, min_matched: float
+    checkpoint: Checkpoint, config: ModelConfig, genes: pd.Index, *, min_matched: float
 ) -> tuple[ModelConfig, StartWeights]:
     """Sizes and weights for a model of these genes."""
+    if isinstance(checkpoint, Foundation):
+        checkpoint = checkpoint.as_backbone()
     published = checkpoint if isinstance(checkpoint, Published) else load_backbone(checkpoint)
     if published.name != config.backbone:
         raise fail(

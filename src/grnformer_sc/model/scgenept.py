@@ -17,12 +17,13 @@ from jaxtyping import Float64, Int64
 from .._core.checks import fail, listing, need_between, need_one_of
 from .._core.files import read_text, sha256_of
 from .._core.rng import RngLike, as_root, seed_for
-from ..nn.backbones import ScGPT, ScGPTConfig
+from ..nn.backbones import Backbone, Published, ScGPT, ScGPTConfig
 from ..nn.backbones.published import names_hold, need_state, read_tensors
 from ..nn.backbones.scgpt import read_vocabulary
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.scgenept import LANGUAGES, ScGenePTNet, net_of
 from ..nn.foundation.tokens import framed, ranked
+from ..nn.foundation.trainable import ScGenePTBackbone, ScGenePTBackboneConfig
 from .foundation import LARGEST_BATCH, Foundation
 
 N_CONTEXT = 1536  # genes of a cell in the fine-tuning of scGPT for perturbations
@@ -162,6 +163,18 @@ class ScGenePT(Foundation):
         net.eval().requires_grad_(requires_grad=False)
         report = pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"])
         return cls(net, vocabulary, report, zero_genes)
+
+    def as_backbone(self) -> Published[Backbone]:
+        """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
+        sizes = self.net.backbone.config
+        own = ScGenePTBackbone(
+            ScGenePTBackboneConfig(
+                n_genes=self.genes.size, dim=sizes.dim, layers=sizes.layers, heads=sizes.heads,
+                hidden=2 * sizes.dim if sizes.hidden is None else sizes.hidden, languages=self.net.language_widths,
+                value_head=sizes.value_head,
+            )
+        )  # fmt: skip
+        return Published("scgenept", own.take(self.net, self.tokens), self.genes, self.report)
 
     @property
     def genes(self) -> pd.Index:

@@ -17,8 +17,9 @@ from jaxtyping import Float64, Int64
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
 from ..data.visible import quantile_edges
+from ..nn.backbones import Backbone as BaseBackbone
+from ..nn.backbones import Published, ScGPTConfig
 from ..nn.backbones import ScGPT as Backbone
-from ..nn.backbones import ScGPTConfig
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.scgpt import ScGPTNet
 from ..nn.foundation.tokens import framed, ranked
@@ -107,6 +108,10 @@ class ScGPT(Foundation):
         net = ScGPTNet(backbone, n_places=n_places)
         net.eval().requires_grad_(requires_grad=False)
         return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+
+    def as_backbone(self) -> Published[BaseBackbone]:
+        """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
+        return Published("scgpt", self.net.backbone, self.vocabulary, self.report)
 
     @property
     def genes(self) -> pd.Index:

@@ -16,11 +16,13 @@ from jaxtyping import Float64, Int64
 from .._core.checks import fail, need_between
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
+from ..nn.backbones import Backbone, Published
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.geneformer_file import read_dictionary
 from ..nn.foundation.scprint import ScPRINTConfig, ScPRINTNet, net_of, normalised, sinusoids
 from ..nn.foundation.scprint_file import checkpoint_at, config_of, genes_of, read_checkpoint
 from ..nn.foundation.tokens import framed, ranked
+from ..nn.foundation.trainable import ScPRINTBackbone, ScPRINTBackboneConfig
 from .foundation import LARGEST_BATCH, Foundation
 
 N_CONTEXT = 2000  # genes that are read of a cell; files do not say it
@@ -146,6 +148,18 @@ class ScPRINT(Foundation):
         if places is not None:
             net.positions = sinusoids(np.asarray(places, dtype=np.int64), config.dim)
         return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+
+    def as_backbone(self) -> Published[Backbone]:
+        """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
+        sizes = self.net.config
+        own = ScPRINTBackbone(
+            ScPRINTBackboneConfig(
+                n_genes=sizes.n_genes, dim=sizes.dim, layers=sizes.layers, heads=sizes.heads,
+                hidden=4 * sizes.dim if sizes.hidden is None else sizes.hidden, n_classes=sizes.n_classes,
+                depth=sizes.depth, positions=sizes.positions, normalisation=sizes.normalisation, value_head=False,
+            )
+        )  # fmt: skip
+        return Published("scprint", own.take(self.net, self.tokens), self.genes, self.report, self.names)
 
     @property
     def genes(self) -> pd.Index:

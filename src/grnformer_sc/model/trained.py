@@ -19,6 +19,7 @@ from . import inference
 from .attention import AttentionSummary, summarise
 from .config import ModelConfig
 from .context import Context
+from .gene_embedding import StartEmbedding
 from .pretrained import StartWeights
 from .query import Origin
 from .train_config import TrainConfig
@@ -35,7 +36,7 @@ class TrainedModel(BaseModelClass):
     genes: pd.Index
     layer: str | None
     grn_key: str
-    start: StartWeights | None
+    start: StartWeights | StartEmbedding | None
     origin: Origin | None = None  # trained model that training goes on from
     train_config: TrainConfig | None
     context: Context | None

@@ -17,6 +17,14 @@ from .backbones import get_backbone as get_backbone
 from .backbones import register_backbone as register_backbone
 from .batch import CellBatch as CellBatch
 from .convolutions import CONVOLUTIONS as CONVOLUTIONS
+from .foundation.trainable import GeneCompassBackbone as GeneCompassBackbone
+from .foundation.trainable import GeneCompassBackboneConfig as GeneCompassBackboneConfig
+from .foundation.trainable import GeneformerBackbone as GeneformerBackbone
+from .foundation.trainable import GeneformerBackboneConfig as GeneformerBackboneConfig
+from .foundation.trainable import ScGenePTBackbone as ScGenePTBackbone
+from .foundation.trainable import ScGenePTBackboneConfig as ScGenePTBackboneConfig
+from .foundation.trainable import ScPRINTBackbone as ScPRINTBackbone
+from .foundation.trainable import ScPRINTBackboneConfig as ScPRINTBackboneConfig
 from .fusion import FusedOutput as FusedOutput
 from .fusion import GRNFormerNet as GRNFormerNet
 from .gated import GatedEdges as GatedEdges

@@ -21,6 +21,7 @@ from .._core.settings import resolve_jobs
 from ..grn.score import network_of_links
 from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.dictys.options import DictysOptions
+from ..grn.systems.embedding.options import EmbeddingOptions
 from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.linger.options import LingerOptions
 from ..grn.systems.lpm.options import LpmOptions
@@ -29,6 +30,7 @@ from ..grn.systems.scrank.options import PcnetOptions
 from ..nn.foundation.options import FoundationOptions
 from ._celloracle import infer_celloracle
 from ._dictys import infer_dictys
+from ._embedding_network import infer_embedding
 from ._flecs import infer_flecs
 from ._foundation import infer_foundation
 from ._linger import infer_linger
@@ -62,6 +64,7 @@ class System:
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
     "dictys": System(DictysOptions, infer_dictys, by_group=True, evidence=True),
+    "embedding": System(EmbeddingOptions, infer_embedding, by_group=False),
     "flecs": System(FlecsOptions, infer_flecs, by_group=False),
     "linger": System(LingerOptions, infer_linger, by_group=True, evidence=True, window=1_000_000),
     "lpm": System(LpmOptions, infer_lpm, by_group=False),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from .._core.checks import fail, listing
 from .._core.inputs import resolve
@@ -37,6 +38,7 @@ def fit(
     perturb: Literal["coexpression", "random", "none"] = "coexpression",
     loss: Literal["poisson", "nb", "mse"] = "poisson",
     checkpoint: Any = None,
+    gene_embedding: str | Path | pd.DataFrame | None = None,
     max_epochs: int | None = None,
     batch_size: int | Literal["auto"] = 64,
     accelerator: str = "auto",
@@ -62,7 +64,8 @@ def fit(
     adata
         RNA cells with the slots of `grs.tl.build_grn`, or a MuData that holds them.
     backbone
-        Registered expression model: `"scgpt"`, `"scfoundation"` or `"scpalm"`.
+        Registered expression model: `"scgpt"`, `"scfoundation"`, `"scpalm"`, `"geneformer"`, `"genecompass"`, `"scgenept"`
+        (needs `checkpoint` or `gene_embedding`) or `"scprint"`.
     layer
         Layer with raw counts; None reads `.X`.
     grn_key
@@ -81,8 +84,14 @@ def fit(
         Training objective: `"poisson"`, `"nb"` (a dispersion per gene), or `"mse"`, the backbone's own (squared error of its
         values).
     checkpoint
-        Published weights of the backbone to start from: a folder or file for `grs.model.load_backbone`, or what that
-        returned. Sizes of the backbone are then those of the checkpoint.
+        Published weights of the backbone to start from: a folder or file for `grs.model.load_backbone`, what that
+        returned, or a model of `grs.model.load_foundation`. Sizes of the backbone are then those of the checkpoint.
+    gene_embedding
+        Embedding of the genes to start from instead of weights: a DataFrame genes x dims, a key of `varm`, or a file
+        (`.csv`, `.tsv`, `.parquet`; names in the first column). Its principal components become the gene table, the first
+        ones where the table is narrower, and columns of zeros follow where it is wider; `"scgenept"` reads it in its own
+        width as what is written about genes. Genes are matched by name; those that it lacks start from the mean, and are
+        counted in `params`.
     max_epochs
         Passes over the training cells; None chooses by the number of cells.
     batch_size
@@ -122,7 +131,8 @@ def fit(
         Without a network, or without the bits that the gate needs.
     ValueError
         When the counts are no raw counts, no link of the network is among the genes, the checkpoint does not fit the
-        backbone, its vocabulary holds less than half of the genes, or a resumed run has other settings or data.
+        backbone, its vocabulary or the embedding holds less than half of the genes, or a resumed run has other settings or
+        data.
     FloatingPointError
         The loss or its gradient is not finite; the batch is named.
     MemoryError
@@ -158,12 +168,12 @@ def fit(
     _check(cells, config, layer, grn_key)
     with step(logger, "tl.fit") as facts:
         GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
-        model = GRNFormer(cells, config, checkpoint=checkpoint)
+        model = GRNFormer(cells, config, checkpoint=checkpoint, gene_embedding=gene_embedding)
         model.train(
             max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
             checkpoint_dir=checkpoint_dir, resume_from=resume_from, **(train_settings or {}),
         )  # fmt: skip
-        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key))
+        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key), _named(gene_embedding))
         results.write(cells)
         facts.append(f"{cells.n_obs} cells, {cells.n_vars} genes, {len(model.history)} epochs")
     return model
@@ -182,7 +192,14 @@ def _check(cells: AnnData, config: ModelConfig, layer: str | None, grn_key: str)
         choose_gate(config.gate, data)
 
 
-def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys) -> Results:
+def _named(embedding: str | Path | pd.DataFrame | None) -> dict[str, str]:
+    """What the record says of a gene embedding: its name, of a table its shape."""
+    if embedding is None:
+        return {}
+    return {"gene_embedding": f"DataFrame {embedding.shape}" if isinstance(embedding, pd.DataFrame) else str(embedding)}
+
+
+def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, embedding: dict[str, str]) -> Results:
     """Read the trained model out."""
     context, train_config = model.trained_state()
     batch_size, out = int(train_config.batch_size), Results()
@@ -192,8 +209,8 @@ def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys) -> Results:
         "params": recipe(
             "tl.fit",
             {"model": model.config.to_dict(), "train": train_config.to_dict(), "gate": context.gate},
-            inputs={"counts": model.layer or "X", "network": grn.uns},
-            dropped={} if model.start is None else {"genes without published weights": model.start.n_lost},
+            inputs={"counts": model.layer or "X", "network": grn.uns, **embedding},
+            dropped={} if model.start is None else {f"genes without {model.start.what}": model.start.n_lost},
         ),
         "history": model.history,
         "group_names": np.asarray(model.network.group_names, dtype=object),

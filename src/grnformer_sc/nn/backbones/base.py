@@ -117,6 +117,7 @@ class Backbone(nn.Module, ABC):
 
     Config: ClassVar[type[BackboneConfig]]
     gene_table: ClassVar[str]
+    gene_rows: tuple[str, ...] = ()  # further entries of the state with one row per gene
     files: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Mapping[str, Any]] = {}
     typical: float = 1.0  # a middle value on the backbone's scale
@@ -186,9 +187,41 @@ class Backbone(nn.Module, ABC):
             "train from scratch (checkpoint=None), or give the backbone that wrote the file.",
         )  # fmt: skip
 
+    def note_usual(self, counts: Float[Tensor, " genes"]) -> None:
+        """Take note of the mean counts of genes in the training cells, for backbones that compare with them."""
+
+    @classmethod
+    def settings_for(cls, width: int) -> dict[str, Any]:
+        """Settings that a gene embedding of this width needs."""
+        return {}
+
+    def take_embedding(self, embedding: Float[Tensor, "genes width"]) -> None:
+        """Start the gene table from an embedding, turned to its principal components.
+
+        As many components as the table has columns are taken, more columns are 0, and all are scaled by one number to the
+        mean square of the table. Cosines of centred embeddings are so kept where the width suffices.
+        """
+        table = self.gene_embedding()
+        spread = table.square().mean().sqrt()
+        table.copy_(components(embedding, table.shape[1]).to(table))
+        table.mul_(spread / table.square().mean().sqrt().clamp(min=1e-12))
+
     def own_rows(self) -> list[int]:
         """Rows of `gene_table` that are no genes, in the order in which they follow the genes of a new vocabulary."""
         return []
+
+
+def components(x: Float[Tensor, "rows width"], n: int) -> Float[Tensor, "rows n"]:
+    """First `n` principal components of some rows, largest first; columns beyond those that exist are 0.
+
+    The sign of a component is that with which its largest loading is above 0.
+    """
+    x = x.double()
+    x = x - x.mean(dim=0)
+    _, axes = torch.linalg.eigh(x.T @ x)
+    axes = axes.flip(1)[:, :n]
+    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+    return torch.nn.functional.pad(x @ axes, (0, n - axes.shape[1]))
 
 
 def first_query(batch: CellBatch) -> int:
@@ -220,14 +253,17 @@ def register_backbone(name: str) -> Callable[[B], B]:
 
 def registered_backbones() -> dict[str, type[Backbone]]:
     """All backbones by name."""
+    from ..foundation import trainable  # noqa: F401  (registers its own; it builds on this module)
+
     return dict(_REGISTRY)
 
 
 def get_backbone(name: str) -> type[Backbone]:
     """Class of a registered backbone."""
-    if name not in _REGISTRY:
+    known = registered_backbones()
+    if name not in known:
         raise fail(
-            KeyError, "a backbone must be registered.", f"{name!r}; registered {listing(sorted(_REGISTRY))}.",
+            KeyError, "a backbone must be registered.", f"{name!r}; registered {listing(sorted(known), len(known))}.",
             "choose one of them or register yours with register_backbone.",
         )  # fmt: skip
-    return _REGISTRY[name]
+    return known[name]

@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -43,12 +43,15 @@ class Published(Generic[M_co]):
     report
         One row per key: `key` (in the file), `parameter` (in the model), `in_file`, `wanted` (shapes), `status` (loaded,
         unused, missing, unexpected, shape).
+    other_names
+        Names of the vocabulary by other names of its genes, where the files tell them.
     """
 
     name: str
     backbone: M_co
     vocabulary: pd.Index
     report: pd.DataFrame
+    other_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tensors(path: Path) -> Any:

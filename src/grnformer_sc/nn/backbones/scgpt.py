@@ -88,7 +88,9 @@ class _ValueEncoder(nn.Module):
         return self.dropout(self.norm(self.linear2(h)))
 
 
-class _ValueDecoder(nn.Module):
+class ValueDecoder(nn.Module):
+    """Value of every token, each by itself."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.fc = nn.Sequential(
@@ -96,6 +98,7 @@ class _ValueDecoder(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
+        """Predict."""
         return self.fc(h).squeeze(-1)
 
 
@@ -148,7 +151,7 @@ class ScGPT(Backbone):
         self.value_encoder = _ValueEncoder(config.dim, config.dropout)
         self.bn = nn.BatchNorm1d(config.dim, eps=6.1e-5) if config.batch_norm else None
         self.transformer_encoder = _Encoder(config)
-        self.decoder = _ValueDecoder(config.dim) if config.value_head else None
+        self.decoder = ValueDecoder(config.dim) if config.value_head else None
         self.mvc_decoder = _CellDecoder(config.dim) if config.mvc else None
         self.cls_decoder = _ClassDecoder(config.dim, config.n_classes) if config.n_classes else None
 

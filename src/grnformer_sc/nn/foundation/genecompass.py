@@ -1,6 +1,6 @@
 """The encoder of GeneCompass (Yang et al. 2024): a BERT over ranked genes, with their values and what is known of them.
 
-Written from its published description and file layout; it is read, not trained.
+Written from its published description and file layout.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ class GeneCompassNet(GeneformerNet):
         self.species = nn.Embedding(len(SPECIES), config.dim) if species_token else None
         self.register_buffer("homologous_index", torch.arange(config.n_tokens))
 
+    @property
+    def knowledge_widths(self) -> dict[str, int]:
+        """Width of every kind of knowledge."""
+        return {name: cast("_Knowledge", facts).table.shape[1] for name, facts in self.knowledge.items()}
+
     def _join(
         self, index: Int64[Tensor, "*cells"], known_as: Int64[Tensor, "*cells"], values: Float[Tensor, "*cells"]
     ) -> Float[Tensor, "*cells dim"]:
@@ -100,9 +105,15 @@ class GeneCompassNet(GeneformerNet):
         index, mouse = x.index[:, self.front :], cast("Tensor", x.context)[:, :1].long()
         values = torch.zeros_like(index, dtype=torch.float32) if x.values is None else x.values[:, self.front :]
         known_as = torch.where(mouse == 1, self.homologous_index[index], index)
-        places = torch.arange(index.shape[1], device=index.device)
-        h = self.norm(self._join(index, known_as, values) + self.positions(places) + self.types.weight[0])
+        h = self.embed_genes(index, known_as, values, self.positions.weight[: index.shape[1]])
         return h if self.species is None else torch.cat([self.species(mouse), h], dim=1)
+
+    def embed_genes(
+        self, index: Int64[Tensor, "*cells"], known_as: Int64[Tensor, "*cells"], values: Float[Tensor, "*cells"],
+        places: Float[Tensor, "*any dim"],
+    ) -> Float[Tensor, "*cells dim"]:  # fmt: skip
+        """Normalised sum of what is joined of each gene, and the embeddings of its place and type."""
+        return self.norm(self._join(index, known_as, values) + places + self.types.weight[0])
 
     def token_embedding(self) -> Float[Tensor, "tokens dim"]:
         """What is joined of every token with its own word and the value 0; the token of the species is 0."""

@@ -1,6 +1,6 @@
 """The encoder of Geneformer (Theodoris et al. 2023): a BERT over genes in the order of their expression.
 
-Written from the published equations of BERT (Devlin et al. 2019) and the layout of its files; it is read, not trained.
+Written from the published equations of BERT (Devlin et al. 2019) and the layout of its files.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -139,9 +138,14 @@ class GeneformerNet(FoundationNet):
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
 
     def embed(self, x: Sequences) -> Float[Tensor, "cells places dim"]:
+        """Tokens at their places."""
+        return self.embed_tokens(x.index, self.positions.weight[: x.index.shape[1]])
+
+    def embed_tokens(
+        self, index: Int64[Tensor, "*cells"], places: Float[Tensor, "*any dim"]
+    ) -> Float[Tensor, "*cells dim"]:
         """Sum of the embeddings of token, place and type, normalised."""
-        places = torch.arange(x.index.shape[1], device=x.index.device)
-        return self.norm(self.tokens(x.index) + self.positions(places) + self.types.weight[0])
+        return self.norm(self.tokens(index) + places + self.types.weight[0])
 
     def projections(self, number: int, h: Float[Tensor, "cells places dim"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of one layer."""

@@ -1,6 +1,6 @@
 """scGenePT (Istrate et al. 2024): an scGPT that also reads what is written about genes, and which genes are perturbed.
 
-Written from its published description and file layout; it is read, not trained.
+Written from its published description and file layout.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ..._core.checks import fail, listing
@@ -66,11 +67,23 @@ class ScGenePTNet(ScGPTNet):
         self.pert_encoder = nn.Embedding(N_FLAGS, self.dim)
         self.ln = nn.LayerNorm(self.dim)
 
+    @property
+    def language_widths(self) -> dict[str, int]:
+        """Width of the embeddings of what is written, by their names."""
+        return {name: cast("LanguageEncoder", part).embedding.embedding_dim for name, part in self.language.items()}
+
     def embed(self, x: Sequences) -> Float[Tensor, "cells places dim"]:
-        """Normalised sum of the embeddings of token, value, written knowledge and flag."""
+        """Tokens with their values, those of perturbed genes with their flag."""
         flag = (x.index >= self.n_tokens).long()
         token = x.index - flag * self.n_tokens
         values = torch.zeros_like(token, dtype=torch.float32) if x.values is None else x.values.float()
+        return self.embed_tokens(token, values, flag)
+
+    def embed_tokens(
+        self, token: Int64[Tensor, "cells places"], values: Float[Tensor, "cells places"],
+        flag: Int64[Tensor, "cells places"],
+    ) -> Float[Tensor, "cells places dim"]:  # fmt: skip
+        """Normalised sum of the embeddings of token, value, written knowledge and flag."""
         h = self.backbone.embed_tokens(token, values) + self.pert_encoder(flag)
         for language in self.language.values():
             h = h + language(token)

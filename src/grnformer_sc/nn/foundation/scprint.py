@@ -1,6 +1,6 @@
 """The encoder of scPRINT (Kalfon et al. 2025): tokens of genes, counts, places on the genome, cells; pre-norm layers.
 
-Written from its published description and file layout; it is read, not trained.
+Written from its published description and file layout.
 """
 
 from __future__ import annotations
@@ -135,14 +135,22 @@ class ScPRINTNet(FoundationNet):
         """Tokens of the cell, then for each gene the sum of the embeddings of its token, its value and its place."""
         index = x.index[:, self.front :]
         values = torch.zeros_like(index, dtype=torch.float32) if x.values is None else x.values[:, self.front :]
-        h = self.genes(index) + self.expr_encoder(values[..., None])
-        if self.positions is not None:
-            h = h + self.positions[index]
-        cell = self.classes.weight.expand(index.shape[0], -1, -1)
-        if self.depth_encoder is not None:
-            total = cast("Tensor", x.context)[:, :1]
-            cell = torch.cat([self.depth_encoder(torch.log2(1 + total)[..., None]), cell], dim=1)
-        return torch.cat([cell, h], dim=1)
+        h = self.embed_genes(index, self.expr_encoder(values[..., None]))
+        return torch.cat([self.embed_cell(cast("Tensor", x.context)[:, 0]), h], dim=1)
+
+    def embed_genes(
+        self, index: Int64[Tensor, "cells tokens"], values: Float[Tensor, "cells tokens dim"]
+    ) -> Float[Tensor, "cells tokens dim"]:
+        """Sum of the embeddings of token, value and place."""
+        h = self.genes(index) + values
+        return h if self.positions is None else h + self.positions[index]
+
+    def embed_cell(self, total: Float[Tensor, " cells"]) -> Float[Tensor, "cells front dim"]:
+        """Tokens that stand for cells with these total counts."""
+        cell = self.classes.weight.expand(total.shape[0], -1, -1)
+        if self.depth_encoder is None:
+            return cell
+        return torch.cat([self.depth_encoder(torch.log2(1 + total)[:, None, None]), cell], dim=1)
 
     def projections(self, number: int, h: Float[Tensor, "cells places dim"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of one layer."""
