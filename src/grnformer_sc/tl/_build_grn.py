@@ -90,9 +90,9 @@ def build_grn(
         `"eregulon"`, or one that scores TF -> gene links from the RNA alone: `"grnboost2"`, `"genie3"`, `"ridge"`,
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
-        rules of their own, which `options` names: `"celloracle"` and `"dictys"` (need a prior or motifs), `"embedding"` (needs
-        a gene embedding), `"flecs"`, `"linger"` (motifs with ATAC, or RNA alone), `"lpm"`, `"pcnet"`, `"renge"`;
-        `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"` (need a checkpoint).
+        rules of their own, which `options` names: `"celloracle"` and `"dictys"` (need a prior or motifs), `"embedding"`
+        (needs a gene embedding), `"flecs"`, `"linger"` (motifs with ATAC, or RNA alone), `"lpm"`, `"pcnet"`, `"renge"`,
+        `"ritini"`; `"genecompass"`, `"geneformer"`, `"scgenept"`, `"scgpt"`, `"scprint"` (need a checkpoint).
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
