@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,15 @@ class Planted:
     values: np.ndarray
     weights: np.ndarray  # halves x sources x targets
     prior: np.ndarray
+
+    def counts(self, n_cells: int = 1500, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Counts (Poisson) of cells at random places between 0 and 1, and these places."""
+        rng, n_points = np.random.default_rng(seed), len(self.values)
+        place = rng.uniform(0, 1, n_cells)
+        z = (self.values - self.values.mean(axis=0)) / self.values.std(axis=0)
+        at = [np.interp(place * (n_points - 1), np.arange(n_points), gene) for gene in z.T]
+        level = np.expm1(np.maximum(2 + 0.6 * np.column_stack(at), 0))
+        return rng.poisson(level).astype(np.float32), place
 
     @property
     def truth(self) -> np.ndarray:
@@ -65,3 +75,21 @@ def _noisy(weights: np.ndarray, kept: float, false: float, rng: np.random.Genera
     source, target = free[rng.choice(len(free), int(false * truth.sum()), replace=False)].T
     prior[source, target] = True
     return prior
+
+
+def switching(seed: int = 0, *, n_points: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """Points of two drivers, which wander fast, and four targets of them; and the weights in both halves.
+
+    Target 2 follows driver 0, then 1; target 3 the other way round and with the other sign; 4 stays with 0, 5 with 1.
+    """
+    rng, fine, width, rate = np.random.default_rng(seed), 10, 2.0, 0.5
+    weights = np.zeros((2, 6, 6))
+    weights[0, 0, 2] = weights[1, 1, 2] = weights[:, 0, 4] = weights[:, 1, 5] = 1.3
+    weights[0, 1, 3] = weights[1, 0, 3] = -1.3
+    x = np.zeros((n_points * fine, 6))
+    x[:, :2] = gaussian_filter1d(rng.normal(size=(len(x), 2)), width * fine, axis=0)
+    x[:, :2] /= x[:, :2].std(axis=0)
+    for step in range(1, len(x)):
+        reached = np.tanh(x[step - 1]) @ weights[int(2 * step >= len(x)), :, 2:]
+        x[step, 2:] = x[step - 1, 2:] + rate / fine * (reached - x[step - 1, 2:])
+    return x[::fine], weights

@@ -28,7 +28,7 @@ from ..grn.score import fit_cells
 from ..grn.systems import SCORERS
 from ..grn.thresholds import Rule
 from ._arguments import need_unset, unless
-from ._build_system import SYSTEMS, build_system
+from ._build_system import SYSTEMS, build_system, with_prior
 from ._infer import Infer, infer_runs
 from ._read import Read, gather
 from ._settings import settings_of
@@ -91,7 +91,7 @@ def build_grn(
         `"correlation"`, `"partial_correlation"` (`grs.get.methods` describes them). These make a network by the same rules
         and write the same slots below `"grn_<method>"`; a prior limits their links, motifs do not. Systems with inputs or
         rules of their own, which `options` names: `"celloracle"` (needs a prior or motifs), `"flecs"`, `"lpm"`, `"pcnet"`,
-        `"renge"`.
+        `"renge"`, `"ritini"`.
     options
         What such a system is told, by name, as its page lists them
         (`method="renge", options={"perturbation_key": "knockout", "time_key": "day"}`).
@@ -204,6 +204,8 @@ def build_grn(
         of_evidence = {"prior": prior, "atac_layer": atac_layer}
         if SYSTEMS[method].evidence:
             of_evidence, of_default = {}, {k: v for k, v in of_default.items() if k not in EVIDENCE}
+        if SYSTEMS[method].prior:
+            options, of_evidence = with_prior(options, prior), {"atac_layer": atac_layer}
         _need_unset(method, {**of_default, **of_cells, **of_runs, **of_evidence})
         gathered = partial(
             gather, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,

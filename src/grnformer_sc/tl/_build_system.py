@@ -20,6 +20,7 @@ from ..grn.systems.celloracle.options import CellOracleOptions
 from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
+from ..grn.systems.ritini.options import RitiniOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ._celloracle import infer_celloracle
 from ._flecs import infer_flecs
@@ -27,6 +28,7 @@ from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
 from ._renge import infer_renge
+from ._ritini import infer_ritini
 from ._systems import EvidenceInput, SystemNetwork, read_input
 from ._write import link_results
 
@@ -37,13 +39,15 @@ logger = logging.getLogger(__name__)
 class System:
     """A class of options, and the function that makes a network with them.
 
-    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits.
+    Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits; of some the
+    `prior` is an option of that name.
     """
 
     options: Callable[..., Any]
     infer: Callable[[Any, Any], SystemNetwork]
     by_group: bool
     evidence: bool = False
+    prior: bool = False
 
 
 SYSTEMS: dict[str, System] = {
@@ -52,6 +56,7 @@ SYSTEMS: dict[str, System] = {
     "lpm": System(LpmOptions, infer_lpm, by_group=False),
     "pcnet": System(PcnetOptions, infer_pcnet, by_group=True),
     "renge": System(RengeOptions, infer_renge, by_group=False),
+    "ritini": System(RitiniOptions, infer_ritini, by_group=False, prior=True),
 }
 
 
@@ -107,6 +112,15 @@ def _recorded(chosen: Any) -> dict[str, Any]:
         else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
         for field in fields(chosen)
     }  # fmt: skip
+
+
+def with_prior(options: Mapping[str, Any] | None, prior: Any) -> Mapping[str, Any] | None:
+    """Options of a system whose prior may also stand among them."""
+    if prior is None:
+        return options
+    if "prior" in (options or {}):
+        raise fail(ValueError, "give prior= or options={'prior': ...}, not both.", "both.", "leave one of them out.")
+    return {**(options or {}), "prior": prior}
 
 
 def options_of(method: str, given: Mapping[str, Any] | None) -> Any:

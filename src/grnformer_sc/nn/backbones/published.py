@@ -7,10 +7,13 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
@@ -48,8 +51,11 @@ class Published(Generic[M_co]):
     report: pd.DataFrame
 
 
-def read_tensors(path: Path) -> Any:
-    """Read a torch or safetensors file of tensors and plain values; anything else in it is refused, never run."""
+def read_tensors(path: Path, *, numpy_numbers: bool = False) -> Any:
+    """Read a torch or safetensors file of tensors and plain values; anything else in it is refused, never run.
+
+    With `numpy_numbers` values may also be numbers and arrays of numbers of numpy.
+    """
     if not path.is_file():
         raise fail(FileNotFoundError, "the checkpoint file must exist.", f"{path}.", "check the path.")
     try:
@@ -57,7 +63,9 @@ def read_tensors(path: Path) -> Any:
             return load_file(path)
         with warnings.catch_warnings():  # a newer pickle protocol is read too; what cannot be read is an error
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            known = torch.serialization.safe_globals(_numpy_numbers()) if numpy_numbers else nullcontext()
+            with known:
+                return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise fail(
@@ -65,6 +73,14 @@ def read_tensors(path: Path) -> Any:
             f"{reason[:300]}",
             "download it again (a cut-off file cannot be read); one that needs unpickling is refused, as that runs code.",
         ) from error  # fmt: skip
+
+
+def _numpy_numbers() -> list[Any]:
+    """What a file must name to hold such values, under the names of numpy 1 and 2."""
+    builders = import_module("numpy._core.multiarray")
+    parts = [getattr(builders, name) for name in ("scalar", "_reconstruct")]
+    old = [(part, f"numpy.core.multiarray.{part.__name__}") for part in parts]
+    return [*parts, *old, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8"))]
 
 
 def need_state(state: Any, path: Path) -> dict[str, Tensor]:

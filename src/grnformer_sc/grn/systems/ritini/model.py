@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 DIM, HIDDEN = 16, 64
 HISTORY, AHEAD = 5, 4  # points that are seen, and points that are foretold
+STAGES = 4 * (AHEAD - 1)  # evaluations of the derivative in a forecast
 STEP = 0.1  # time between points, in the unit of the equation
 LEAKY = 0.2  # slope of the log odds below zero
 NEVER = -1e9  # log odds of a pair that is no candidate
@@ -35,10 +36,32 @@ class Dropout:
     rate: float
     generator: torch.Generator
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Drop some values and scale up the others."""
-        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.rate
-        return x * (kept / (1 - self.rate))
+    def masks(self, *shape: int) -> Tensor:
+        """Factors of 0, or of what the others are scaled up by; all that a forecast needs are drawn at once."""
+        drawn = torch.rand(shape, generator=self.generator, device=self.generator.device)
+        return (drawn >= self.rate) / (1 - self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """What all evaluations of the derivative share.
+
+    Attributes
+    ----------
+    base
+        Log odds that do not depend on the states.
+    project
+        The map of states to messages, and to the two terms of the log odds.
+    factor
+        What attention is multiplied by: signed effects of the form with pairs, 0 where a target has no candidate.
+    masks
+        Dropout of states and of attention in each evaluation.
+    """
+
+    base: Float[Tensor, "_ targets sources"]
+    project: Float[Tensor, "dim dim_and_2"]
+    factor: Float[Tensor, "targets _"] | None
+    masks: Iterator[tuple[Tensor, Tensor]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +88,34 @@ class GraphAttention(nn.Module):
             self.odds = nn.Parameter(torch.zeros(pairs.knots, n, n))
             self.effect = nn.Parameter(EFFECT * torch.randn(n, n))
 
-    def base(
-        self, candidates: Bool[Tensor, "sources targets"], place: Float[Tensor, " windows"]
-    ) -> Float[Tensor, "_ targets sources"]:
-        """Log odds that do not depend on the states; `place` of a window in time goes from 0 to 1."""
-        if self.pairs is None:
-            own = place.new_zeros(1, *candidates.shape)
-        else:
-            knots = self.pairs.knots
-            at = torch.arange(knots, device=place.device)
-            near = (1 - (place[:, None] * (knots - 1) - at).abs()).clamp(min=0)
-            own = torch.einsum("wk,kts->wts", near, self.odds)
-        return own.masked_fill(~candidates.T, NEVER)
-
-    def forward(
-        self, z: Float[Tensor, "windows genes dim"], base: Float[Tensor, "_ targets sources"], drop: Dropout | None
-    ) -> tuple[Float[Tensor, "windows genes dim"], Float[Tensor, "windows targets sources"]]:
-        """What reaches every target, and the weights of its sources, which sum to 1."""
-        w = self.lin(z if drop is None else drop(z))
-        source, target = (w @ torch.cat([self.att_src[0], self.att_dst[0]]).T).unbind(-1)
-        odds = base + functional.leaky_relu(target[:, :, None] + source[:, None, :], LEAKY)
-        attention = torch.softmax(odds, dim=-1)
-        weight = attention if drop is None else drop(attention)
+    def lay(
+        self, candidates: Bool[Tensor, "sources targets"], place: Float[Tensor, " windows"], drop: Dropout | None = None
+    ) -> Laid:
+        """Prepare a forecast of some windows, whose `place` in time goes from 0 to 1."""
+        windows, genes = place.numel(), candidates.shape[0]
+        both = torch.cat([self.att_src[0], self.att_dst[0]]) @ self.lin.weight
+        masks = None
+        if drop is not None:
+            states, attention = (drop.masks(STAGES, windows, genes, size) for size in (DIM, genes))
+            masks = zip(states.unbind(), attention.unbind(), strict=True)
+        linked = candidates.any(dim=0).to(place)[:, None]
+        own, factor = place.new_zeros(1, genes, genes), None if bool(linked.all()) else linked
         if self.pairs is not None:
-            weight = weight * torch.tanh(self.effect)
-        return torch.baddbmm(self.bias, weight, w), attention
+            at = torch.arange(self.pairs.knots, device=place.device)
+            near = (1 - (place[:, None] * (self.pairs.knots - 1) - at).abs()).clamp(min=0)
+            own, factor = torch.einsum("wk,kts->wts", near, self.odds), torch.tanh(self.effect) * linked
+        return Laid(own.masked_fill(~candidates.T, NEVER), torch.cat([self.lin.weight, both]).T, factor, masks)
+
+    def forward(self, z: Tensor, laid: Laid) -> tuple[Tensor, Tensor]:
+        """What reaches every target (windows x genes x dim), and the weights of its sources, which sum to 1."""
+        of_states, of_attention = (None, None) if laid.masks is None else next(laid.masks)
+        w = (z if of_states is None else z * of_states) @ laid.project
+        source, target = w[..., None, :, DIM], w[..., DIM + 1 :]
+        attention = torch.softmax(laid.base + functional.leaky_relu(target + source, LEAKY), dim=-1)
+        weight = attention if of_attention is None else attention * of_attention
+        if laid.factor is not None:
+            weight = weight * laid.factor
+        return torch.baddbmm(self.bias, weight, w[..., :DIM]), attention
 
 
 class Derivative(nn.Module):
@@ -105,11 +131,9 @@ class Derivative(nn.Module):
         if pairs is not None:
             self.own = nn.Parameter(OWN * torch.randn(pairs.genes, DIM))
 
-    def forward(
-        self, z: Float[Tensor, "windows genes dim"], base: Float[Tensor, "_ targets sources"], drop: Dropout | None
-    ) -> tuple[Float[Tensor, "windows genes dim"], Float[Tensor, "windows targets sources"]]:
-        """Derivative of the states, and the attention behind it."""
-        reached, attention = self.gnn(z, base, drop)
+    def forward(self, z: Tensor, laid: Laid) -> tuple[Tensor, Tensor]:
+        """Derivative of the states (windows x genes x dim), and the attention behind it (windows x targets x sources)."""
+        reached, attention = self.gnn(z, laid)
         x = torch.tanh(reached)
         if self.gnn.pairs is not None:
             x = torch.cat([x, z + self.own], dim=-1)
@@ -160,11 +184,11 @@ class RitiniNet(nn.Module):
         """Foretell the next points of every window; genes that are `still` keep their state."""
         windows, points, genes = history.shape
         _, (last, _) = self.history_encoder(history.transpose(1, 2).reshape(windows * genes, points, 1))
-        base = self.graph_ode.func.gnn.base(candidates, place)
+        laid = self.graph_ode.func.gnn.lay(candidates, place, drop)
         free = None if still is None else (~still).to(history)[:, None]
 
         def slope(z: Tensor) -> tuple[Tensor, Tensor]:
-            change, attention = self.graph_ode.func(z, base, drop)
+            change, attention = self.graph_ode.func(z, laid)
             return change if free is None else change * free, attention
 
         states, attention = integrate(slope, last[0].view(windows, genes, DIM))
