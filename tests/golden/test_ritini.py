@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from grnformer_sc.grn.systems.ritini.model import HISTORY, Forecast, RitiniNet
+from grnformer_sc.grn.systems.ritini.model import Forecast, RitiniNet
+from grnformer_sc.grn.systems.ritini.options import HISTORY
 
 pytestmark = pytest.mark.golden
 TOLERANCE = 1e-6  # float32

@@ -16,9 +16,9 @@ from torch_geometric.nn import GATConv
 
 from grnformer_sc._core.rows import Rows
 from grnformer_sc.grn.systems.ritini.granger import granger
-from grnformer_sc.grn.systems.ritini.model import AHEAD, DIM, HISTORY, STEP, Dropout, Pairs, RitiniNet, integrate
+from grnformer_sc.grn.systems.ritini.model import DIM, STEP, Dropout, Pairs, RitiniNet, integrate
 from grnformer_sc.grn.systems.ritini.network import edges_of
-from grnformer_sc.grn.systems.ritini.options import RitiniOptions
+from grnformer_sc.grn.systems.ritini.options import AHEAD, HISTORY, RitiniOptions
 from grnformer_sc.grn.systems.ritini.predict import Predictor
 from grnformer_sc.grn.systems.ritini.series import Series, bins_of, points_of, windows
 from grnformer_sc.grn.systems.ritini.training import Graph, Trained, Training, train

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .options import AHEAD
+
 DIM, HIDDEN = 16, 64
-HISTORY, AHEAD = 5, 4  # points that are seen, and points that are foretold
 STAGES = 4 * (AHEAD - 1)  # evaluations of the derivative in a forecast
 STEP = 0.1  # time between points, in the unit of the equation
 LEAKY = 0.2  # slope of the log odds below zero

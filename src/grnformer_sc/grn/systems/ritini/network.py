@@ -13,8 +13,8 @@ from ...._core.rng import seed_for
 from ...._core.tables import places_in
 from ..groups import signed_edges
 from .granger import Granger
-from .model import HISTORY, STAGES, Pairs, RitiniNet
-from .options import RitiniOptions
+from .model import STAGES, Pairs, RitiniNet
+from .options import HISTORY, RitiniOptions
 from .predict import Predictor
 from .series import Series
 from .training import Graph, Trained, Training, train

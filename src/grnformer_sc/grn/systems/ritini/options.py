@@ -9,8 +9,8 @@ from typing import Any
 
 from ...._core.checks import need_between, need_one_of
 from ...._core.typing import Number
-from .model import AHEAD, HISTORY
 
+HISTORY, AHEAD = 5, 4  # points that are seen, and points that are foretold
 MOST = float("inf")
 FEWEST_POINTS = HISTORY + AHEAD + 1  # two windows
 

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Float32
 
 from ...._core.compute import one_thread
-from .model import AHEAD, HISTORY, Pairs, RitiniNet
+from .model import Pairs, RitiniNet
+from .options import AHEAD, HISTORY
 from .series import Series, places, windows
 
 WEIGHTS = "weights"

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from ...._core.rows import Rows
 from ...embedding import log_normalise
 from ..renge.network import log_counts
-from .model import AHEAD, HISTORY
+from .options import AHEAD, HISTORY
 
 FLAT = 1e-9  # of its level that a gene must vary by
 
