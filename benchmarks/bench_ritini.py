@@ -106,14 +106,14 @@ def bench_epoch(record: Callable[..., None]) -> None:
     what = "RiTINI: an epoch of training, 30 genes, 91 windows"
 
     def epoch(contender: Callable[..., Any], *given: int) -> tuple[float, list[Any]]:
-        one, three = (run(contender, *given, n, repeats=2) for n in (1, 3))
+        one, three = (run(contender, *given, n, repeats=3) for n in (1, 3))
         return (three.cpu_s - one.cpu_s) / 2, three.result
 
     record(what, "RiTINI 80a13f4 (stored)", cpu_s=STORED_EPOCH)
     loop, losses = epoch(looped)
     record(what, "window by window, torch_geometric", cpu_s=loop)
     assert losses[-1] < losses[0]
-    for size, bar in ((4, 2), (16, 6)):
+    for size, bar in ((4, 1), (16, 2)):
         ours, parts = epoch(batched, size)
         record(what, f"grnformer_sc, batches of {size}", cpu_s=ours, times_less_cpu=loop / ours)
         assert parts[-1][0] < parts[0][0]
