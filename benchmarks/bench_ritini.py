@@ -113,7 +113,7 @@ def bench_epoch(record: Callable[..., None]) -> None:
     loop, losses = epoch(looped)
     record(what, "window by window, torch_geometric", cpu_s=loop)
     assert losses[-1] < losses[0]
-    for size, bar in ((4, 1), (16, 2)):
+    for size, bar in ((4, 2), (16, 4)):
         ours, parts = epoch(batched, size)
         record(what, f"grnformer_sc, batches of {size}", cpu_s=ours, times_less_cpu=loop / ours)
         assert parts[-1][0] < parts[0][0]
