@@ -73,6 +73,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     grs.tl.simulate_ko(rna, perturbed[0], model="flecs", key="grn_flecs")
     told = {"steps": 2, "time_key": "hour", "window": 100, "overlap": 40}
     grs.tl.build_grn(mdata, method="dictys", options=told)
+    rna.obs["place"] = np.arange(240) / 240
+    told = {"time_key": "place", "prior": "full", "genes": list(rna.var_names[:6]), "n_points": 20, "epochs": 1}
+    grs.tl.build_grn(mdata, method="ritini", options={**told, "batch_size": 12, "attention": "pairs"})
+    grs.tl.simulate_ko(rna, str(grs.get.grn(rna, key="grn_ritini")["tf"].iloc[0]), model="ritini", key="grn_ritini")
     grs.tl.build_grn(mdata, method="pcnet", groupby="cell_type", tfs=list(perturbed), options={"n_samples": 2})
     grs.tl.rank_cell_types(rna, list(perturbed))
     grs.tl.rank_targets(rna, "L2/3", "type2", genes=list(perturbed))
@@ -227,6 +231,7 @@ def test_readers_say_the_same_before_and_after(fitted: Any, reread: tuple[Any, A
         grs.get.perturbation,
         lambda a: grs.get.perturbation(a, key="grn_renge_ko"),
         lambda a: grs.get.perturbation(a, key="grn_flecs_ko"),
+        lambda a: grs.get.perturbation(a, key="grn_ritini_ko"),
         lambda a: grs.get.grn(a, group="L2/3", key="grn_pcnet"),
         lambda a: grs.get.tf_effects(a, kind="total"),
         lambda a: grs.get.regulation_curves(a, n_points=3),

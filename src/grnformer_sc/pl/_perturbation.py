@@ -171,8 +171,9 @@ def _title(result: dict[str, Any]) -> str:
     """What was done to which genes."""
     levels = dict(zip(map(str, result["genes"]), np.asarray(result["levels"], dtype=float), strict=True))
     lost, held = [g for g, v in levels.items() if v == 0], [f"{g} held at {v:.2g}" for g, v in levels.items() if v > 0]
+    cut = [f"{g} without its links" for g, v in levels.items() if np.isnan(v)]
     parts = [f"Knock-out of {_names(lost)}"] if lost else []
-    return ", ".join(parts + ([_names(held)] if held else []))
+    return ", ".join(parts + ([_names(held + cut)] if held or cut else []))
 
 
 def _names(names: list[str]) -> str:

@@ -28,7 +28,7 @@ from ..grn.score import fit_cells
 from ..grn.systems import SCORERS
 from ..grn.thresholds import Rule
 from ._arguments import need_unset, unless
-from ._build_system import SYSTEMS, build_system
+from ._build_system import SYSTEMS, build_system, with_prior
 from ._infer import Infer, infer_runs
 from ._read import Read, gather
 from ._settings import settings_of
@@ -203,15 +203,18 @@ def build_grn(
         of_cells = {"norm": norm, "binarize": unless(binarize, "mixture"), "quantile": unless(quantile, 0.9)}
         of_runs = {"batch_key": batch_key, "n_runs": unless(n_runs, 1), "resume": resume or None}
         of_evidence = {"prior": prior, "atac_layer": atac_layer}
-        if SYSTEMS[method].resumes:
+        system = SYSTEMS[method]
+        if system.resumes:
             of_runs.pop("resume")
-        if SYSTEMS[method].evidence:
+        if system.evidence:
             of_evidence, of_default = {}, {k: v for k, v in of_default.items() if k not in EVIDENCE}
+        if system.prior:
+            options, of_evidence = with_prior(options, prior), {"atac_layer": atac_layer}
         _need_unset(method, {**of_default, **of_cells, **of_runs, **of_evidence})
         gathered = partial(
             gather, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
             barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior,
-            settings=settings_of(preset, window=SYSTEMS[method].window if window is None else window), regions=prior is None,
+            settings=settings_of(preset, window=system.window if window is None else window), regions=prior is None,
         )  # fmt: skip
         return build_system(
             data, method, options, gathered, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,

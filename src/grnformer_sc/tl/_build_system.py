@@ -26,6 +26,7 @@ from ..grn.systems.flecs.options import FlecsOptions
 from ..grn.systems.linger.options import LingerOptions
 from ..grn.systems.lpm.options import LpmOptions
 from ..grn.systems.renge.options import RengeOptions
+from ..grn.systems.ritini.options import RitiniOptions
 from ..grn.systems.scrank.options import PcnetOptions
 from ..nn.foundation.options import FoundationOptions
 from ._celloracle import infer_celloracle
@@ -38,6 +39,7 @@ from ._lpm import infer_lpm
 from ._pcnet import infer_pcnet
 from ._read import Read
 from ._renge import infer_renge
+from ._ritini import infer_ritini
 from ._systems import EvidenceInput, SystemNetwork, read_input
 from ._write import link_results
 
@@ -49,8 +51,8 @@ class System:
     """A class of options, and the function that makes a network with them.
 
     Some make one network of all cells; some read the `evidence` of the default method: a prior, or motif hits, with regions
-    within `window` bp of the TSS (`None`: that of the preset); some keep finished parts, so that a run that was stopped
-    `resumes`.
+    within `window` bp of the TSS (`None`: that of the preset); of some the `prior` is an option of that name; some keep
+    finished parts, so that a run that was stopped `resumes`.
     """
 
     options: Callable[..., Any]
@@ -59,6 +61,7 @@ class System:
     evidence: bool = False
     window: int | None = None
     resumes: bool = False
+    prior: bool = False
 
 
 SYSTEMS: dict[str, System] = {
@@ -74,6 +77,7 @@ SYSTEMS: dict[str, System] = {
         name: System(FoundationOptions, partial(infer_foundation, name=name), by_group=True, resumes=True)
         for name in ("genecompass", "geneformer", "scgenept", "scgpt", "scprint")
     },
+    "ritini": System(RitiniOptions, infer_ritini, by_group=False, prior=True),
 }
 
 
@@ -136,6 +140,15 @@ def _recorded(chosen: Any) -> dict[str, Any]:
         else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
         for field in fields(chosen)
     }  # fmt: skip
+
+
+def with_prior(options: Mapping[str, Any] | None, prior: Any) -> Mapping[str, Any] | None:
+    """Options of a system whose prior may also stand among them."""
+    if prior is None:
+        return options
+    if "prior" in (options or {}):
+        raise fail(ValueError, "give prior= or options={'prior': ...}, not both.", "both.", "leave one of them out.")
+    return {**(options or {}), "prior": prior}
 
 
 def options_of(method: str, given: Mapping[str, Any] | None) -> Any:

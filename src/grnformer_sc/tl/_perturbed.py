@@ -13,19 +13,13 @@ from .._core.tables import alike, by_upper
 from ..grn.network import Network
 from ..grn.wiring import Wiring
 
-Level: TypeAlias = float | Literal["max"]
+Level: TypeAlias = float | Literal["max", "cut"]
+CUT = "cut"  # the gene loses its outgoing links, where a model can do that
 
 
 def levels_of(genes: list[str], level: Level | Mapping[str, Level]) -> dict[str, float]:
     """Level of every gene; infinity stands for the highest observed value."""
-    if not genes:
-        raise fail(ValueError, "name at least one gene to perturb.", "none.", "give a TF of the network.")
-    given = level if isinstance(level, Mapping) else dict.fromkeys(genes, level)
-    if set(given) != set(genes):
-        raise fail(
-            ValueError, f"level= must name each of the genes {listing(genes)}.", f"{listing(given)}.",
-            "give one level for every gene, or a single number.",
-        )  # fmt: skip
+    given = level_of_each(genes, level)
     for gene, value in given.items():
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if value != "max" and not (number and 0 <= float(value) < np.inf):
@@ -34,6 +28,19 @@ def levels_of(genes: list[str], level: Level | Mapping[str, Level]) -> dict[str,
                 f"{value!r} for {gene!r}.", "0 knocks out; np.log1p(m) is a level of m counts per 10,000.",
             )  # fmt: skip
     return {gene: np.inf if value == "max" else float(value) for gene, value in given.items()}
+
+
+def level_of_each(genes: list[str], level: Level | Mapping[str, Level]) -> dict[str, Level]:
+    """What is asked for of every gene, as it is written."""
+    if not genes:
+        raise fail(ValueError, "name at least one gene to perturb.", "none.", "give a TF of the network.")
+    given = level if isinstance(level, Mapping) else dict.fromkeys(genes, level)
+    if set(given) != set(genes):
+        raise fail(
+            ValueError, f"level= must name each of the genes {listing(genes)}.", f"{listing(given)}.",
+            "give one level for every gene, or a single number.",
+        )  # fmt: skip
+    return dict(given)
 
 
 def places_of(names: list[str], genes: pd.Index, network: Network, wiring: Wiring) -> np.ndarray:

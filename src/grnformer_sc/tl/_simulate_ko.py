@@ -26,6 +26,7 @@ from ._inputs import network_groups, ordered_cells
 from ._perturbed import Level, levels_of, places_of
 from ._simulate_flecs import flecs_changes
 from ._simulate_renge import renge_changes
+from ._simulate_ritini import ritini_changes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STEP = "simulate_ko"
-STORED = {"flecs": flecs_changes, "renge": renge_changes}  # models that lie beside a network
+STORED = {"flecs": flecs_changes, "renge": renge_changes, "ritini": ritini_changes}  # models that lie beside a network
 MODELS = ("linear", "boosted", *STORED)
 MOST_STEPS = 20
 USUAL_STEPS = 3  # as in CellOracle
@@ -44,7 +45,7 @@ def simulate_ko(
     genes: str | Sequence[str],
     *,
     level: Level | Mapping[str, Level] = 0.0,
-    model: Model | Literal["flecs", "renge"] = "linear",
+    model: Model | Literal["flecs", "renge", "ritini"] = "linear",
     n_steps: int | None = None,
     groupby: str | None = None,
     per_cell: bool = False,
@@ -74,12 +75,13 @@ def simulate_ko(
     level
         Expression at which they are held, in units of log(1 + counts per 10,000): 0 knocks out, `"max"` is the highest
         value of any cell. One for all, or a mapping from each of the genes. A mean of `m` counts per 10,000 is
-        `np.log1p(m)`.
+        `np.log1p(m)`. With `model="ritini"` also `"cut"`: the gene goes its way, and its outgoing links are taken away.
     model
         `"linear"`: ridge coefficients of each group, drawn towards those of all groups where cells are few.
         `"boosted"`: boosted trees on cells of all groups; slower, finds thresholds and interactions. `"renge"`: the model
         that RENGE fitted to knock-outs (`key="grn_renge"`); groups are its times, the gene need regulate nothing.
         `"flecs"`: the differential equations of FLeCS (`key="grn_flecs"`), integrated over its times with the genes held.
+        `"ritini"`: the equations of RiTINI (`key="grn_ritini"`) over the points after each of its windows.
     n_steps
         Links that a change can travel; 1 is direct targets only. By default 3, or as many as RENGE was fitted with.
     groupby
@@ -144,7 +146,7 @@ def simulate_ko(
         data = copy_of(data)
     rna_data, network = rna_of(data, rna), network_of(data, key, rna)
     earlier = _earlier(rna_data.uns, slots)
-    if model == "flecs" or model == "renge":  # noqa: PLR1714 (a test that mypy can read)
+    if model == "flecs" or model == "renge" or model == "ritini":  # noqa: PLR1714 (a test that mypy can read)
         need_unset(
             {"groupby": groupby, "per_cell": per_cell or None, "layer": layer}, fix="leave them out.",
             expected=f"model={model!r} foretells one change per time, from its stored model.",
