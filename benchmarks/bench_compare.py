@@ -4,7 +4,8 @@ Simulated cells have RNA, ATAC, motif hits and planted links. Of the mouse corte
 no links are known. Of the human stem cells (knock-outs of 23 genes on four days, RNA of 103 genes) half of the cells make
 the networks and the other half the truth (genes that move in the cells of a knock-out, `truth.knockout_targets`); methods
 that need a prior get the pairs of CollecTRI and DoRothEA. A method is told what it asks for: RENGE and LPM who lacks what,
-which is what the truth is about, FLeCS and RiTINI the time, all others nothing of it. Of the larger sets Dictys reads 150
+which is what the truth is about, FLeCS the day, RiTINI also the place along the first component within the day, all others
+nothing of it. Of the larger sets Dictys reads 150
 genes, and the 1,000 deep trees of GENIE3 are left out. Foundation models have random weights: a control, never a result.
 
 Columns: CPU seconds and memory of one call in a process of its own; links; AUPRC and early precision over chance; Spearman
@@ -69,7 +70,7 @@ CONTENDERS = {
     "stem cells": [
         Contender("eregulon"), Contender("genie3"), *PLAIN, *WITH_PRIOR,
         Contender("renge", {**LABELLED, **TIMED}, grouped=False),
-        Contender("lpm", LABELLED, grouped=False), Contender("ritini", TIMED, grouped=False),
+        Contender("lpm", LABELLED, grouped=False), Contender("ritini", {"time_key": "place"}, grouped=False),
         Contender("flecs", {**TIMED, "network": "grn_correlation"}, grouped=False),
     ],
 }  # fmt: skip
@@ -108,7 +109,20 @@ def stem_cells() -> Case:
     truth = knockout_targets(x, pd.Index(data.var_names), label, other.obs["day"].astype(str).to_numpy())
     tables = [pd.read_csv(folder() / "networks" / f"{name}.csv.gz") for name in ("collectri_human", "dorothea_hs")]
     pairs = pd.concat([table.iloc[:, :2].set_axis(["tf", "gene"], axis=1) for table in map(_named, tables)])
-    return Case(data[half].copy(), {"tfs": data.var_names.tolist()}, truth, prior=pairs.drop_duplicates())
+    cells = data[half].copy()
+    cells.obs["place"] = place_of(cells)
+    return Case(cells, {"tfs": data.var_names.tolist()}, truth, prior=pairs.drop_duplicates())
+
+
+def place_of(cells: Any) -> np.ndarray:
+    """Day, and between 0 and 1 the rank along the first component among the cells of the day, in the sense of the days."""
+    from grnformer_sc.grn.embedding import pca_scores
+
+    day = cells.obs["day"].astype(float).to_numpy()
+    first = pca_scores(cells.X.tocsr())[0][:, 0]
+    first = first * np.sign(np.corrcoef(first, day)[0, 1])
+    rank = pd.Series(first).groupby(day).rank(method="first", pct=True)
+    return day + rank.to_numpy()
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
