@@ -63,9 +63,10 @@ WITH_MOTIFS = [
 WITH_PRIOR = [Contender(name, prior=True) for name in ("celloracle", "dictys", "linger")]
 TIMED = {"time_key": "day"}
 LABELLED = {"perturbation_key": "knockout"}
-RANDOM = [Contender(f"{name}, random weights", {"max_cells": 200}) for name in ("geneformer", "scgpt")]
+FOUNDATIONS = ("genecompass", "geneformer", "scgenept", "scgpt", "scprint")
 CONTENDERS = {
-    "simulated": [*WITH_MOTIFS, *PLAIN, *RANDOM],
+    "simulated": [*WITH_MOTIFS, *PLAIN],
+    "simulated, random weights": [Contender("correlation"), *(Contender(n, {"max_cells": 200}) for n in FOUNDATIONS)],
     "cortex": [*WITH_MOTIFS, *PLAIN],
     "stem cells": [
         Contender("eregulon"), Contender("genie3"), *PLAIN, *WITH_PRIOR,
@@ -129,7 +130,17 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table[["source", "target"] if "source" in table else ["tf", "target"]]
 
 
-CASES: dict[str, Callable[[], Case]] = {"simulated": simulated, "cortex": cortex, "stem cells": stem_cells}
+CASES: dict[str, Callable[[], Case]] = {
+    "simulated": simulated, "simulated, random weights": simulated, "cortex": cortex, "stem cells": stem_cells,
+}  # fmt: skip
+
+
+def random_weights(method: str, genes: pd.Index) -> Any:
+    """A model of these genes that has learned nothing."""
+    from grnformer_sc.model.foundation_files import FOUNDATIONS as KNOWN
+
+    rates = dict.fromkeys(genes, 1.0) if method in ("geneformer", "genecompass") else list(genes)
+    return KNOWN[method].untrained(rates)
 
 
 def part_of(data: Any, rows: np.ndarray) -> Any:
@@ -143,7 +154,7 @@ def network(name: str, contender: Contender, number: int | None = None) -> Calla
     """Edge table of one method, of all cells or of a random part of them."""
     import grnformer_sc as grs
 
-    case, method = CASES[name](), contender.method.split(",")[0]
+    case, method = CASES[name](), contender.method
     data = case.data
     if number is not None:
         n = data.n_obs
@@ -156,16 +167,12 @@ def network(name: str, contender: Contender, number: int | None = None) -> Calla
         told["prior"] = case.prior
     if contender.motifs and case.motifs is not None:
         told["motifs"] = case.motifs
-    if method in ("geneformer", "scgpt"):
-        names = rna.var_names
-        options["checkpoint"] = (
-            grs.model.Geneformer.untrained(dict.fromkeys(names, 1.0)) if method == "geneformer"
-            else grs.model.ScGPT.untrained(list(names))
-        )  # fmt: skip
+    if method in FOUNDATIONS:
+        options["checkpoint"] = random_weights(method, rna.var_names)
     if method == "flecs":
         grs.tl.build_grn(rna, method="correlation", tfs=told["tfs"], n_jobs=1)
     given = {"options": options} if options else {}
-    given_to = rna if method in ("renge", "lpm", "flecs", "ritini", "geneformer", "scgpt", "pcnet") else data
+    given_to = rna if method in ("renge", "lpm", "flecs", "ritini", "pcnet", *FOUNDATIONS) else data
 
     def call() -> pd.DataFrame:
         grs.tl.build_grn(given_to, method=method, n_jobs=1, key_added="made", rng=SEED, **told, **given)
@@ -190,7 +197,7 @@ def jaccard(one: pd.Series, other: pd.Series) -> float:
 
 @pytest.mark.parametrize("name", list(CASES))
 def bench_methods(record: Callable[..., None], name: str) -> None:
-    if name != "simulated" and not os.environ.get("GRS_DATA_DIR"):
+    if not name.startswith("simulated") and not os.environ.get("GRS_DATA_DIR"):
         pytest.skip("GRS_DATA_DIR is not set")
     import grnformer_sc as grs
 
@@ -202,9 +209,9 @@ def bench_methods(record: Callable[..., None], name: str) -> None:
         rows[contender.method] = {**lap.row(), "stability": jaccard(*halves)}
     case = CASES[name]()
     rna = case.data["rna"] if hasattr(case.data, "mod") else case.data
-    own = {method: table for method, table in tables.items() if "random weights" not in method}
-    grs.tl.consensus_grn(case.data, own, min_networks=2, groupby=case.told.get("groupby"), n_jobs=1)
-    tables["consensus"], rows["consensus"] = rna.uns["grn_consensus"]["edges"], {}
+    if "random" not in name:
+        grs.tl.consensus_grn(case.data, tables, min_networks=2, groupby=case.told.get("groupby"), n_jobs=1)
+        tables["consensus"], rows["consensus"] = rna.uns["grn_consensus"]["edges"], {}
     grs.tl.compare_grns(rna, tables, truth=case.truth, n_nulls=5)
     figures = grs.get.comparison(rna)
     links = {method: links_of(table) for method, table in tables.items()}
@@ -237,9 +244,10 @@ def draw(table: pd.DataFrame) -> None:
         "aupr_ratio": "AUPRC over chance", "early_precision_ratio": "early precision over chance",
         "rho": "held-out prediction", "stability": "stability", "overlap": "overlap", "cpu_s": "CPU seconds",
     }  # fmt: skip
+    table = table[~table["what"].str.contains("random")]
     order = table.groupby("who")["aupr_ratio"].mean().sort_values(na_position="first").index
     fig, axes = plt.subplots(1, len(panels), figsize=(13, 0.28 * len(order) + 1.4), sharey=True, layout="constrained")
-    colours = dict(zip(CASES, ("#0072B2", "#D55E00", "#009E73"), strict=True))
+    colours = {"simulated": "#0072B2", "cortex": "#D55E00", "stem cells": "#009E73"}
     for ax, (column, title) in zip(axes, panels.items(), strict=True):
         for name, colour in colours.items():
             own = table[table["what"] == name].set_index("who").reindex(order)
