@@ -5,8 +5,8 @@ no links are known. Of the human stem cells (knock-outs of 23 genes on four days
 the truth (genes that move in the cells of a knock-out, `truth.knockout_targets`), 2,500 others the networks; methods
 that need a prior get the pairs of CollecTRI and DoRothEA. A method is told what it asks for: RENGE and LPM who lacks what,
 which is what the truth is about, FLeCS the day, RiTINI also the place along the first component within the day, all others
-nothing of it. Of the larger sets Dictys reads 150 genes. GENIE3 is left out, as its 1,000 deep trees per gene would take most
-of the time. Foundation models have random weights: a control, never a result.
+nothing of it. Of the larger sets Dictys reads 150 genes. GENIE3 is left out, as its 1,000 deep trees per gene would take
+most of the time. Foundation models have random weights: a control, never a result.
 
 Columns: CPU seconds and memory of one call in a process of its own; links; AUPRC and early precision over chance; Spearman
 correlation of held-out prediction gene ~ TF and its mean over networks with the same degrees; stability, the Jaccard index
