@@ -61,6 +61,7 @@ WITH_MOTIFS = [
     Contender("eregulon", motifs=True), Contender("celloracle", motifs=True), Contender("linger", motifs=True),
 ]  # fmt: skip
 WITH_PRIOR = [Contender(name, prior=True) for name in ("celloracle", "linger")]
+RENGE = {"n_folds": 3, "n_bootstrap": 0, "l1_ratio": 1e-5, "n_hops": 4}
 RITINI = {"time_key": "place", "n_genes": 40, "epochs": 100, "batch_size": 16, "lr": 0.004}
 TIMED = {"time_key": "day"}
 LABELLED = {"perturbation_key": "knockout"}
@@ -71,7 +72,7 @@ CONTENDERS = {
     "cortex": [*WITH_MOTIFS, *PLAIN],
     "stem cells": [
         Contender("eregulon"), *PLAIN, *WITH_PRIOR,
-        Contender("renge", {**LABELLED, **TIMED}, grouped=False),
+        Contender("renge", {**LABELLED, **TIMED, **RENGE}, grouped=False),
         Contender("lpm", LABELLED, grouped=False), Contender("ritini", RITINI, grouped=False),
         Contender("flecs", {**TIMED, "network": "grn_correlation"}, grouped=False),
     ],
