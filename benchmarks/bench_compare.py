@@ -250,6 +250,7 @@ def draw(table: pd.DataFrame) -> None:
     order = table.groupby("who")["aupr_ratio"].mean().sort_values(na_position="first").index
     fig, axes = plt.subplots(1, len(panels), figsize=(13, 0.28 * len(order) + 1.4), sharey=True, layout="constrained")
     colours = {"simulated": "#0072B2", "cortex": "#D55E00", "stem cells": "#009E73"}
+    colours = {name: colour for name, colour in colours.items() if name in set(table["what"])}
     for ax, (column, title) in zip(axes, panels.items(), strict=True):
         for name, colour in colours.items():
             own = table[table["what"] == name].set_index("who").reindex(order)
