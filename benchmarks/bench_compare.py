@@ -62,7 +62,7 @@ WITH_MOTIFS = [
 ]  # fmt: skip
 WITH_PRIOR = [Contender(name, prior=True) for name in ("celloracle", "linger")]
 RENGE = {"n_folds": 3, "n_bootstrap": 0, "l1_ratio": 1e-5, "n_hops": 4}
-RITINI = {"time_key": "place", "n_genes": 40, "epochs": 100, "batch_size": 16, "lr": 0.004}
+RITINI = {"time_key": "place", "n_genes": 40, "epochs": 100, "batch_size": 16, "lr": 0.004, "min_surprise": 5}
 TIMED = {"time_key": "day"}
 LABELLED = {"perturbation_key": "knockout"}
 FOUNDATIONS = ("genecompass", "geneformer", "scgenept", "scgpt", "scprint")
