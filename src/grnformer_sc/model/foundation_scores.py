@@ -126,7 +126,7 @@ class Scorer:
         """Attention of links in every cell (cells x links); `links` (genes x regulators) holds their numbers from 1."""
         panel, parts, first = self.panel(), [], 0
         for cells in self._blocks(counts):
-            for rows, _, pairs, score in pair_scores(self.model.net, cells, self.how, panel, self.maps):
+            for rows, pairs, score in pair_scores(self.model.net, cells, self.how, panel, self.maps):
                 kept = pairs.kept.cpu().numpy()
                 cell, query, key = np.nonzero(kept)
                 gene, tf = pairs.gene.cpu().numpy()[cell, query], pairs.tf.cpu().numpy()[cell, key]

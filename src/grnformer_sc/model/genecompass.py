@@ -14,24 +14,24 @@ import scipy.sparse as sp
 import torch
 from jaxtyping import Float64, Int64
 
-from .._core.checks import fail, listing, need_one_of
+from .._core.checks import fail, need_one_of
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
 from ..nn.backbones import Backbone, Published
-from ..nn.backbones.published import names_hold
+from ..nn.backbones.published import names_hold, no_report
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.genecompass import JOINED, KNOWLEDGE, SPECIES, GeneCompassNet, net_of
 from ..nn.foundation.genecompass_file import find_tokens, read_vocabulary, vocabulary_of
-from ..nn.foundation.geneformer import GeneformerConfig
+from ..nn.foundation.geneformer import GeneformerConfig, need_sizes
 from ..nn.foundation.geneformer_file import WEIGHTS, RankVocabulary, read_weights
 from ..nn.foundation.tokens import framed, ranked
 from ..nn.foundation.trainable import GeneCompassBackbone, GeneCompassBackboneConfig
+from ..nn.values import PER
 from .foundation import Foundation
 
 logger = logging.getLogger(__name__)
 
 Species = Literal["human", "mouse"]
-TARGET_SUM = 1e4
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,9 +166,7 @@ class GeneCompass(Foundation):
             `dim`, `layers`, `heads`, `hidden`, `n_places` of the encoder.
         """
         need_one_of(species, SPECIES, name="species")
-        known = {"dim", "layers", "heads", "hidden", "n_places"}
-        if other := sorted(set(sizes) - known):
-            raise fail(TypeError, f"sizes are {listing(sorted(known))}.", f"{listing(other)}.", "leave the others out.")
+        need_sizes(sizes)
         for name in knowledge:
             need_one_of(name, KNOWLEDGE, name="knowledge")
         numbered = {name: i for i, name in enumerate(["<pad>", "<mask>", *genes])}
@@ -180,8 +178,7 @@ class GeneCompass(Foundation):
             for table in (value for name, value in net.named_buffers() if name.startswith("knowledge.")):
                 table.normal_()
         net.eval().requires_grad_(requires_grad=False)
-        report = pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"])
-        return cls(net, vocabulary, species, report)
+        return cls(net, vocabulary, species, no_report())
 
     @property
     def front(self) -> int:
@@ -224,7 +221,7 @@ class GeneCompass(Foundation):
         """
         score = counts.data.astype(np.float64) / self.vocabulary.median[counts.indices]
         taken, length = ranked(score, counts.indptr, self.net.n_places - self.front)
-        values = np.log2(1 + score[taken] * (TARGET_SUM / np.repeat(totals, length))).astype(np.float32)
+        values = np.log2(1 + score[taken] * (PER / np.repeat(totals, length))).astype(np.float32)
         front = [self.net.config.n_tokens] * self.front
         tokens, starts = framed(self.vocabulary.token[counts.indices[taken]], length, front)
         which = np.full((length.size, 1), SPECIES.index(self.species), dtype=np.float32)

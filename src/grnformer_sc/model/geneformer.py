@@ -13,12 +13,13 @@ import scipy.sparse as sp
 import torch
 from jaxtyping import Float64, Int64
 
-from .._core.checks import fail, listing
+from .._core.checks import fail
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
 from ..nn.backbones import Backbone, Published
+from ..nn.backbones.published import no_report
 from ..nn.foundation.base import CellTokens
-from ..nn.foundation.geneformer import GeneformerConfig, GeneformerNet, net_of
+from ..nn.foundation.geneformer import GeneformerConfig, GeneformerNet, need_sizes, net_of
 from ..nn.foundation.geneformer_file import (
     CLS,
     EOS,
@@ -153,9 +154,7 @@ class Geneformer(Foundation):
         sizes
             `dim`, `layers`, `heads`, `hidden`, `n_places` of the encoder.
         """
-        known = {"dim", "layers", "heads", "hidden", "n_places"}
-        if other := sorted(set(sizes) - known):
-            raise fail(TypeError, f"sizes are {listing(sorted(known))}.", f"{listing(other)}.", "leave the others out.")
+        need_sizes(sizes)
         order = [PAD, MASK, *((CLS, EOS) if framed else ()), *medians]
         vocabulary = vocabulary_of({name: i for i, name in enumerate(order)}, medians, names or {}, source="medians")
         config = GeneformerConfig(n_tokens=len(order), **sizes)
@@ -165,7 +164,7 @@ class Geneformer(Foundation):
             if "norm" in name:
                 continue
             value.zero_() if name.endswith("bias") else value.normal_(std=INITIAL_SD, generator=seed)
-        return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+        return cls(net, vocabulary, no_report())
 
     def as_backbone(self) -> Published[Backbone]:
         """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""

@@ -18,17 +18,17 @@ from .._core.checks import fail, listing, need_between, need_one_of
 from .._core.files import read_text, sha256_of
 from .._core.rng import RngLike, as_root, seed_for
 from ..nn.backbones import Backbone, Published, ScGPT, ScGPTConfig
-from ..nn.backbones.published import names_hold, need_state, read_tensors
-from ..nn.backbones.scgpt import read_vocabulary
+from ..nn.backbones.published import names_hold, need_state, no_report, read_tensors
+from ..nn.backbones.scgpt import gene_tokens, read_vocabulary
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.scgenept import LANGUAGES, ScGenePTNet, net_of
 from ..nn.foundation.tokens import framed, ranked
 from ..nn.foundation.trainable import ScGenePTBackbone, ScGenePTBackboneConfig
+from ..nn.values import PER
 from .foundation import LARGEST_BATCH, Foundation
 
 N_CONTEXT = 1536  # genes of a cell in the fine-tuning of scGPT for perturbations
 HEADS = 8  # of the published models; their files do not hold it
-TARGET_SUM = 1e4
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,8 +161,7 @@ class ScGenePT(Foundation):
             backbone = ScGPT(ScGPTConfig(n_genes=vocabulary.size, cls=vocabulary.size - 1, **sizes))
             net = ScGenePTNet(backbone, dict.fromkeys(languages, width), n_places=n_context)
         net.eval().requires_grad_(requires_grad=False)
-        report = pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"])
-        return cls(net, vocabulary, report, zero_genes)
+        return cls(net, vocabulary, no_report(), zero_genes)
 
     def as_backbone(self) -> Published[Backbone]:
         """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
@@ -184,7 +183,7 @@ class ScGenePT(Foundation):
     @property
     def tokens(self) -> Int64[np.ndarray, " genes"]:
         """Token of every gene of the vocabulary."""
-        return np.flatnonzero(~self.vocabulary.str.startswith("<")).astype(np.int64)
+        return gene_tokens(self.vocabulary)
 
     @property
     def flag(self) -> int:
@@ -205,7 +204,7 @@ class ScGenePT(Foundation):
         taken, length = ranked(counts.data, counts.indptr, self.net.n_places)
         tokens, starts = framed(self.tokens[counts.indices[taken]], length, ())
         share = counts.data[taken] / np.repeat(totals, length)
-        return CellTokens(tokens, starts, np.log1p(share * TARGET_SUM).astype(np.float32))
+        return CellTokens(tokens, starts, np.log1p(share * PER).astype(np.float32))
 
 
 def _weights_in(path: Path) -> list[Path]:

@@ -20,6 +20,8 @@ from ..data.visible import quantile_edges
 from ..nn.backbones import Backbone as BaseBackbone
 from ..nn.backbones import Published, ScGPTConfig
 from ..nn.backbones import ScGPT as Backbone
+from ..nn.backbones.published import no_report
+from ..nn.backbones.scgpt import gene_tokens
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.scgpt import ScGPTNet
 from ..nn.foundation.tokens import framed, ranked
@@ -107,7 +109,7 @@ class ScGPT(Foundation):
             backbone = Backbone(ScGPTConfig(n_genes=vocabulary.size, cls=vocabulary.size - 1, **sizes))
         net = ScGPTNet(backbone, n_places=n_places)
         net.eval().requires_grad_(requires_grad=False)
-        return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+        return cls(net, vocabulary, no_report())
 
     def as_backbone(self) -> Published[BaseBackbone]:
         """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""
@@ -121,7 +123,7 @@ class ScGPT(Foundation):
     @property
     def tokens(self) -> Int64[np.ndarray, " genes"]:
         """Token of every gene of the vocabulary."""
-        return np.flatnonzero(~self.vocabulary.str.startswith("<")).astype(np.int64)
+        return gene_tokens(self.vocabulary)
 
     @property
     def front(self) -> int:

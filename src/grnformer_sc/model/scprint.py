@@ -17,6 +17,7 @@ from .._core.checks import fail, need_between
 from .._core.files import sha256_of
 from .._core.rng import RngLike, as_root, seed_for
 from ..nn.backbones import Backbone, Published
+from ..nn.backbones.published import no_report
 from ..nn.foundation.base import CellTokens
 from ..nn.foundation.geneformer_file import read_dictionary
 from ..nn.foundation.scprint import ScPRINTConfig, ScPRINTNet, net_of, normalised, sinusoids
@@ -147,7 +148,7 @@ class ScPRINT(Foundation):
             net = ScPRINTNet(config).eval().requires_grad_(requires_grad=False)
         if places is not None:
             net.positions = sinusoids(np.asarray(places, dtype=np.int64), config.dim)
-        return cls(net, vocabulary, pd.DataFrame(columns=["key", "parameter", "in_file", "wanted", "status"]))
+        return cls(net, vocabulary, no_report())
 
     def as_backbone(self) -> Published[Backbone]:
         """Make a backbone of GRNFormer with these weights, for `checkpoint` of `grs.tl.fit`."""

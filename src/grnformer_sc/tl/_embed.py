@@ -157,14 +157,19 @@ def counts_of(
     model: Foundation, cells: AnnData, *, layer: str | None, gene_ids: str | None, min_matched: float
 ) -> CountsByToken:
     """Counts of the cells for the genes of a model."""
+    names = gene_names(cells, gene_ids)
+    return model.counts_of(open_rows(cells, layer, what="RNA"), names, min_matched=min_matched)
+
+
+def gene_names(cells: AnnData, gene_ids: str | None) -> pd.Index:
+    """Names by which a vocabulary is asked for the genes: those of a column of `var`, or their own."""
     table = table_of(cells.var)
     if gene_ids is not None and gene_ids not in table:
         raise fail(
             KeyError, f"gene_ids={gene_ids!r} names no column of var.", f"{listing(table.columns)}.",
             "name one of them, or None for the names of the genes.",
         )  # fmt: skip
-    names = pd.Index(cells.var_names if gene_ids is None else table[gene_ids].astype(str))
-    return model.counts_of(open_rows(cells, layer, what="RNA"), names, min_matched=min_matched)
+    return pd.Index(cells.var_names if gene_ids is None else table[gene_ids].astype(str))
 
 
 def record_of(

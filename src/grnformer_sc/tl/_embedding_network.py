@@ -6,15 +6,14 @@ import logging
 
 import numpy as np
 
-from .._core.checks import fail, listing
+from .._core.checks import fail
 from .._core.rng import generator
 from ..grn.embedding import log_normalise
 from ..grn.systems.embedding.network import cosines
 from ..grn.systems.embedding.options import EmbeddingOptions
 from ..grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
 from ..grn.systems.groups import GroupNetworks
-from ..priors import tf_names
-from ._systems import SystemInput, SystemNetwork, need_memory
+from ._systems import SystemInput, SystemNetwork, need_memory, regulators_in
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +28,8 @@ def infer_embedding(given: SystemInput, options: EmbeddingOptions) -> SystemNetw
     matches = matched(genes, table.index, min_matched=float(options.min_matched), source="gene embedding")
     embedding = table.reindex(matches["after"].replace("", None)).to_numpy()
     found = (matches["after"] != "").to_numpy()
-    regulators = tf_names(genes) if given.regulators is None else given.regulators
-    tfs = genes.get_indexer(regulators)
-    there = found[tfs]
-    if not there.any():
-        raise fail(
-            ValueError, "a regulator must be in the embedding.", f"none of {listing(regulators)}.",
-            "name others with tfs=, or name the rows of the embedding as the genes are.",
-        )  # fmt: skip
-    tfs = tfs[there].astype(np.int64)
+    fix = "name the rows of the embedding as the genes are"
+    tfs, n_without = regulators_in(given, found, where="the embedding", fix=fix)
     need_memory("embedding", 8.0 * genes.size * (3 * tfs.size + 2 * table.shape[1]), genes.size)
     score = cosines(embedding, tfs)
     score[tfs, np.arange(tfs.size)] = np.nan  # a regulator is its own nearest gene
@@ -53,5 +45,5 @@ def infer_embedding(given: SystemInput, options: EmbeddingOptions) -> SystemNetw
             ValueError, "a network needs at least one link.", f"no cosine above 0 of {tfs.size} regulators.",
             "name other regulators with tfs=, or pass options={'center': True}.",
         )  # fmt: skip
-    dropped = {"genes_without_embedding": int((~found).sum()), "regulators_without_embedding": int((~there).sum())}
+    dropped = {"genes_without_embedding": int((~found).sum()), "regulators_without_embedding": n_without}
     return SystemNetwork(edges, holds, {"gene_level": np.asarray([share]), "width": table.shape[1]}, dropped)

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from .._core.checks import fail, listing
-from .._core.inputs import table_of
+from .._core.checkpoint import Checkpoint
+from .._core.checks import fail
 from .._core.logging import progress
 from .._core.rng import generator
 from ..grn.embedding import log_normalise
 from ..grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
 from ..grn.systems.groups import GroupNetworks
 from ..nn.foundation.options import FoundationOptions
-from ..priors import tf_names
+from ._embed import gene_names
 from ._foundation_heads import choose_heads
-from ._systems import SystemInput, SystemNetwork, need_memory
+from ._systems import SystemInput, SystemNetwork, need_memory, regulators_in
 
 if TYPE_CHECKING:
     from ..model.foundation import Foundation
@@ -43,13 +43,14 @@ def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: st
     stored: dict[str, Any] = {"model": repr(model), "sha256": model.sha256}
     if options.n_heads is not None:
         scorer, stored["heads"] = choose_heads(scorer, given, options, chosen)
-    scores = _scores(scorer, given, chosen, relative=options.relative)
+    counts = {group: given.cells.counts.take(rows) for group, rows in chosen.items()}
+    scores = _scores(scorer, counts, given.checkpoint, relative=options.relative)
     share, weights = [], []
     for group, score in scores.items():
         explained, left = gene_level(score)
         share.append(explained)
         links = best_links(left if options.center else score, scorer.tfs, options.top)
-        weights.append(signed_by_correlation(links, log_normalise(given.cells.counts.take(chosen[group]))))
+        weights.append(signed_by_correlation(links, log_normalise(counts[group])))
     _log(name, model, names, share)
     networks = GroupNetworks(genes, tuple(names), weights)
     edges, holds = networks.edges(scorer.tfs)
@@ -83,27 +84,14 @@ def _scorer(given: SystemInput, options: FoundationOptions, model: Foundation) -
     from ..model.foundation_scores import Scorer
 
     genes = given.cells.genes
-    known_as = genes if options.gene_ids is None else _ids(given, options.gene_ids)
+    known_as = gene_names(given.rna, options.gene_ids)[given.rna.var_names.get_indexer(genes)]
     counts = model.counts_of(given.cells.counts, known_as, min_matched=float(options.min_matched))
-    regulators = tf_names(genes) if given.regulators is None else given.regulators
-    tfs = genes.get_indexer(regulators)
-    there = counts.place[tfs] >= 0
-    if not there.any():
-        raise fail(
-            ValueError, "a regulator must be in the vocabulary of the model.", f"none of {listing(regulators)}.",
-            "name others with tfs=, or name genes as the model does (options={'gene_ids': ...}).",
-        )  # fmt: skip
-    dropped = {"genes_without_token": counts.n_lost, "regulators_without_token": int((~there).sum())}
-    return Scorer.of(model, counts.place, tfs[there].astype(np.int64), options), dropped
-
-
-def _ids(given: SystemInput, column: str) -> pd.Index:
-    table = table_of(given.rna.var)
-    if column not in table:
-        raise fail(
-            KeyError, f"gene_ids={column!r} names no column of var.", f"{listing(table.columns)}.", "name one of them."
-        )
-    return pd.Index(table[column].astype(str).loc[given.cells.genes])
+    tfs, n_without = regulators_in(
+        given, counts.place >= 0, where="the vocabulary of the model",
+        fix="name genes as the model does (options={'gene_ids': ...})",
+    )  # fmt: skip
+    dropped = {"genes_without_token": counts.n_lost, "regulators_without_token": n_without}
+    return Scorer.of(model, counts.place, tfs, options), dropped
 
 
 def _rows(given: SystemInput, code: int, most: int, name: str) -> np.ndarray:
@@ -115,19 +103,19 @@ def _rows(given: SystemInput, code: int, most: int, name: str) -> np.ndarray:
 
 
 def _scores(
-    scorer: Scorer, given: SystemInput, chosen: dict[str, np.ndarray], *, relative: bool
+    scorer: Scorer, counts: dict[str, sp.csr_matrix], checkpoint: Checkpoint, *, relative: bool
 ) -> dict[str, np.ndarray]:
     """Scores genes x regulators by group; each less the mean of the others if they are to be relative."""
-    if relative and len(chosen) < 2:
+    if relative and len(counts) < 2:
         raise fail(
             ValueError,
             "relative=True compares groups of cells.",
-            f"{len(chosen)} group.",
+            f"{len(counts)} group.",
             "pass groupby=, or relative=False.",
         )
     out = {}
-    for name in progress(list(chosen), title=f"{scorer.model.title}: groups", total=len(chosen)):
-        out[name] = scorer.kept_scores(given.cells.counts.take(chosen[name]), given.checkpoint)
+    for name in progress(list(counts), title=f"{scorer.model.title}: groups", total=len(counts)):
+        out[name] = scorer.kept_scores(counts[name], checkpoint)
     if not relative:
         return out
     total = sum(out.values())

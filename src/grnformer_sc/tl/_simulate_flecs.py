@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .._core.checks import fail
 from .._core.keys import PerturbationKeys
 from .._core.results import Results
 from ..grn.network import Network
@@ -13,7 +12,7 @@ from ..grn.wiring import steps_from, wiring_of
 from ._arguments import need_unset
 from ._flecs import MODEL
 from ._perturbed import Level, levels_of, places_of
-from ._simulate_stored import stored_changes
+from ._simulate_stored import stored_changes, stored_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,10 +57,4 @@ def flecs_of(rna: AnnData, key: str) -> Predictor:
     """The model stored with a network, which must be one of FLeCS's."""
     from ..grn.systems.flecs.predict import Predictor
 
-    stored = rna.uns[key].get(MODEL, {})
-    if "decay" not in stored:
-        raise fail(
-            ValueError, "model='flecs' needs a network that FLeCS made.", f"key={key!r} names another.",
-            "run grs.tl.build_grn(adata, method='flecs', options={...}) and pass key='grn_flecs'.",
-        )  # fmt: skip
-    return Predictor.from_uns(stored)
+    return Predictor.from_uns(stored_model(rna, key, MODEL, mark="decay", title="FLeCS"))

@@ -13,7 +13,7 @@ from ..grn.systems.renge.predict import Predictor
 from ..grn.wiring import steps_from, wiring_of
 from ._perturbed import Level
 from ._renge import MODEL
-from ._simulate_stored import stored_changes
+from ._simulate_stored import stored_changes, stored_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,13 +44,7 @@ def renge_changes(
 
 def predictor_of(rna: AnnData, key: str) -> Predictor:
     """The model stored with a network, which must be one of RENGE's."""
-    stored = rna.uns[key].get(MODEL, {})
-    if "effect" not in stored:
-        raise fail(
-            ValueError, "model='renge' needs a network that RENGE made.", f"key={key!r} names another.",
-            "run grs.tl.build_grn(adata, method='renge', options={...}) and pass key='grn_renge'.",
-        )  # fmt: skip
-    return Predictor.from_uns(stored)
+    return Predictor.from_uns(stored_model(rna, key, MODEL, mark="effect", title="RENGE"))
 
 
 def _one_knockout(genes: str | Sequence[str], level: Any, predictor: Predictor) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from .._core.checks import fail
 from .._core.keys import PerturbationKeys
 from .._core.results import Results
 from ..grn.network import Network
@@ -16,7 +15,7 @@ from ..grn.wiring import Wiring, steps_from, wiring_of
 from ._arguments import need_unset
 from ._perturbed import CUT, Level, level_of_each, levels_of, places_of
 from ._ritini import MODEL
-from ._simulate_stored import stored_changes
+from ._simulate_stored import stored_changes, stored_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -63,13 +62,7 @@ def ritini_of(rna: AnnData, key: str) -> Predictor:
     """The model stored with a network, which must be one of RiTINI's."""
     from ..grn.systems.ritini.predict import WEIGHTS, Predictor
 
-    stored = rna.uns[key].get(MODEL, {})
-    if WEIGHTS not in stored:
-        raise fail(
-            ValueError, "model='ritini' needs a network that RiTINI made.", f"key={key!r} names another.",
-            "run grs.tl.build_grn(adata, method='ritini', options={...}) and pass key='grn_ritini'.",
-        )  # fmt: skip
-    return Predictor.from_uns(stored)
+    return Predictor.from_uns(stored_model(rna, key, MODEL, mark=WEIGHTS, title="RiTINI"))
 
 
 def _wiring(predictor: Predictor) -> Wiring:

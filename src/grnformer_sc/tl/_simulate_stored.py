@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int8
 
+from .._core.checks import fail
 from .._core.keys import PerturbationKeys
 from .._core.params import recipe
 from .._core.results import Results
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+def stored_model(rna: AnnData, key: str, name: str, *, mark: str, title: str) -> Mapping[str, Any]:
+    """What the system `title` stored beside its network; `mark` is an entry that no other system's model has."""
+    found: Mapping[str, Any] = rna.uns[key].get(name, {})
+    if mark not in found:
+        method = title.lower()
+        raise fail(
+            ValueError, f"model={method!r} needs a network that {title} made.", f"key={key!r} names another.",
+            f"run grs.tl.build_grn(adata, method={method!r}, options={{...}}) and pass key='grn_{method}'.",
+        )  # fmt: skip
+    return found
 
 
 def stored_changes(

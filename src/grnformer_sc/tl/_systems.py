@@ -16,6 +16,7 @@ from .._core.inputs import find_group
 from .._core.settings import settings
 from ..get._read import rna_of
 from ..grn.score import CellInput
+from ..priors import tf_names
 from ._evidence import read_evidence
 from ._inputs import ordered_cells
 from ._read import Read
@@ -109,6 +110,19 @@ def read_input(
     codes = groups.cat.codes.to_numpy().astype(np.int64)
     cells, _, _ = ordered_cells(adata, None, codes, layer=layer, atac_layer=None)
     return SystemInput(data, adata, cells, groups, names, root, n_jobs, checkpoint)
+
+
+def regulators_in(given: SystemInput, known: np.ndarray, *, where: str, fix: str) -> tuple[np.ndarray, int]:
+    """Places of the regulators among the genes that are `known`, and the number of the others; some must be."""
+    regulators = tf_names(given.cells.genes) if given.regulators is None else given.regulators
+    tfs = given.cells.genes.get_indexer(regulators)
+    there = known[tfs]
+    if not there.any():
+        raise fail(
+            ValueError, f"a regulator must be in {where}.", f"none of {listing(regulators)}.",
+            f"name others with tfs=, or {fix}.",
+        )  # fmt: skip
+    return tfs[there].astype(np.int64), int((~there).sum())
 
 
 def need_memory(method: str, needed: float, n_genes: int) -> None:

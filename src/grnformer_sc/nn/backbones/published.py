@@ -25,6 +25,7 @@ from ..._core.pickles import plain_stand_ins
 logger = logging.getLogger(__name__)
 
 SHOWN = 5  # keys named in an error
+REPORT = ["key", "parameter", "in_file", "wanted", "status"]
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 
 
@@ -170,11 +171,16 @@ def fill(
             status = "unused" if name.startswith(tuple(unused)) else "unexpected"
         rows.append((key, name if name in wanted else "", _shape(state[key]), _shape(wanted.get(name)), status))
     rows += [("", name, "", _shape(value), "missing") for name, value in wanted.items() if name not in found]
-    report = pd.DataFrame(rows, columns=["key", "parameter", "in_file", "wanted", "status"])
+    report = pd.DataFrame(rows, columns=REPORT)
     _judge(report, source, strict=strict)
     good = report[report["status"] == "loaded"]
     module.load_state_dict({p: state[k] for k, p in zip(good["key"], good["parameter"], strict=True)}, strict=False)
     return report.set_index(report.index.astype(str))
+
+
+def no_report() -> pd.DataFrame:
+    """Report of a model that was read from no file."""
+    return pd.DataFrame(columns=REPORT)
 
 
 def _shape(value: Tensor | None) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -281,6 +282,11 @@ def _read_json(path: Path) -> dict[str, Any]:
             ValueError, f"{path.name} must hold {listing(needed)}.", f"{found}.", "give the folder as published."
         )
     return content
+
+
+def gene_tokens(vocabulary: pd.Index) -> Int64[np.ndarray, " genes"]:
+    """Tokens that stand for genes: those whose names are not in angle brackets."""
+    return np.flatnonzero(~vocabulary.str.startswith("<")).astype(np.int64)
 
 
 def read_vocabulary(path: Path) -> pd.Index:

@@ -76,14 +76,13 @@ def add_attention(
 
     With one matrix in `sums` the mean over the maps is added, else each map to its own.
     """
-    for _, x, pairs, score in pair_scores(net, cells, how, panel, maps, by_map=sums.total.shape[0] > 1):
+    for _, pairs, score in pair_scores(net, cells, how, panel, maps, by_map=sums.total.shape[0] > 1):
         flat = pairs.flat(panel.shape[1])
         kept = pairs.kept.reshape(-1)
         at = flat.reshape(-1)[kept]
         for row, part in zip(sums.total, score, strict=True):
             row.view(-1).index_add_(0, at, part.reshape(-1)[kept])
         sums.seen.view(-1).index_add_(0, at, torch.ones_like(at, dtype=torch.float32))
-        del x
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ class Pairs:
 @torch.inference_mode()
 def pair_scores(
     net: FoundationNet, cells: CellTokens, how: Reading, panel: Panel, maps: Maps, *, by_map: bool = False
-) -> Iterator[tuple[np.ndarray, Sequences, Pairs, Float[Tensor, "maps cells places tfs"]]]:
-    """Scores of all pairs in batches of cells: rows of the cells, sequences, pairs, and the mean over the maps (or each)."""
+) -> Iterator[tuple[np.ndarray, Pairs, Float[Tensor, "maps cells places tfs"]]]:
+    """Scores of all pairs in batches of cells: rows of the cells, pairs, and the mean over the maps (or each)."""
     for rows in batches(cells.length, how.batch_size):
         x = sequences(cells, rows, how)
         pairs, places = _pairs(x, panel)
@@ -113,7 +112,7 @@ def pair_scores(
                 if number in maps.heads:
                     parts.append(_layer_scores(maps, number, (q, k, norm), x, places, by_map=by_map))
         score = torch.cat(parts) if by_map else torch.stack(parts).sum(dim=0)[None] / len(maps)
-        yield rows, x, pairs, score
+        yield rows, pairs, score
 
 
 def _pairs(x: Sequences, panel: Panel) -> tuple[Pairs, Int64[Tensor, "cells tfs"]]:

@@ -104,6 +104,13 @@ class GeneformerConfig:
         )
 
 
+def need_sizes(sizes: Mapping[str, Any]) -> None:
+    """Raise `TypeError` for names that are no size of the encoder."""
+    known = {"dim", "layers", "heads", "hidden", "n_places"}
+    if other := sorted(set(sizes) - known):
+        raise fail(TypeError, f"sizes are {listing(sorted(known))}.", f"{listing(other)}.", "leave the others out.")
+
+
 def _positive(value: Any) -> bool:
     return type(value) is int and value > 0
 

@@ -90,8 +90,10 @@ def perturb(
         edits = _edits(before, tokens, net.n_tokens, how, kind)
         for part in edits.parts(how.batch_size):
             x, source = _edited(cells, rows[part.cell], part.place, tokens[part.which], net.n_places, how, kind)
-            after = hidden(net, x, how)
             at = torch.from_numpy(part.cell).to(h.device)
+            if kind == "overexpression" and x.values is not None and before.values is not None:
+                x.values[:, how.front] = before.values[at].amax(dim=1)  # those of padding are 0, none is below
+            after = hidden(net, x, how)
             shift = 1 - functional.cosine_similarity(pooled[at], _pooled(after, x.genes, how))
             out[rows[part.cell], part.which] = shift.cpu().numpy()
             if genes is not None:
@@ -120,7 +122,7 @@ def _edited(
     cells: CellTokens, rows: np.ndarray, place: np.ndarray, token: np.ndarray, n_places: int, how: Reading,
     kind: Perturbation,
 ) -> tuple[Sequences, Int64[Tensor, "cells places"]]:  # fmt: skip
-    """Edited sequences, and the place that every token had before (-1: it is the perturbed gene)."""
+    """Edited sequences, the value of a perturbed gene still 0, and the place that every token had before (-1: that gene)."""
     old = cells.length[rows]
     taken_out = kind == "deletion" and not how.flag
     if taken_out:
@@ -137,17 +139,10 @@ def _edited(
     x = padded(cells, rows, np.maximum(cells.starts[rows][:, None] + source, 0), length, how)
     if not taken_out:
         x.index[:, how.front] = torch.from_numpy(token + how.flag).to(x.index.device)
-        if x.values is not None and kind == "deletion":
+        if x.values is not None:
             x.values[:, how.front] = 0
-        elif x.values is not None:
-            x.values[:, how.front] = torch.from_numpy(_largest(cells, rows)).to(x.values.device)
         source[:, how.front] = -1
     return x, torch.from_numpy(source).to(x.index.device)
-
-
-def _largest(cells: CellTokens, rows: np.ndarray) -> Float32[np.ndarray, " cells"]:
-    """Largest value of some cells."""
-    return np.maximum.reduceat(cells.values, cells.starts[:-1])[rows]  # type: ignore[arg-type]
 
 
 def _add_shifts(
