@@ -166,9 +166,13 @@ class FoundationNet(nn.Module, ABC):
         h, mask = self.embed(x), x.mask()
         for number in range(depth):
             q, k, v = self.projections(number, h)
+            last = number == depth - 1
+            if last and not norms:
+                yield number, q, k, None
+                return
             heard, norm = attend(q, k, v, mask, norms=norms)
             yield number, q, k, norm
-            if number < depth - 1:
+            if not last:
                 h = self.after_attention(number, h, heard)
 
     def inputs(self, x: Sequences, depth: int | None = None) -> Iterator[Float[Tensor, "cells places dim"]]:
