@@ -12,6 +12,7 @@ from grnformer_sc._core.rows import as_rows
 from grnformer_sc.grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
 from grnformer_sc.model import Foundation, Geneformer, ScGPT
 from grnformer_sc.model.foundation_scores import Scorer
+from grnformer_sc.nn import blocks
 from grnformer_sc.nn.foundation import attention, base
 from grnformer_sc.nn.foundation.base import sequences
 from grnformer_sc.nn.foundation.options import FoundationOptions
@@ -103,6 +104,19 @@ def test_attention_is_that_of_a_loop_with_whole_maps(name, kind, layers, batch_s
     np.testing.assert_allclose(by_map.mean(axis=0), found, atol=1e-4)
     one = scorer.with_maps(np.array([1])).scores(some_counts())
     np.testing.assert_allclose(one, by_map[1], atol=1e-5)
+
+
+def test_counted_places_are_sorted_places(monkeypatch):
+    rng = np.random.default_rng(0)
+    square = torch.from_numpy(rng.integers(0, 6, size=(3, 2, 9, 9)).astype(np.float32))  # ties everywhere
+    length, columns = torch.tensor([9, 7, 1]), torch.tensor([[8, 0, 3], [2, 6, 2], [0, 0, 0]])
+    counted = attention._columns(square, length, columns)
+    monkeypatch.setattr(blocks, "KERNELS_ON", "elsewhere")
+    by_sorting = attention._columns(square, length, columns)
+    for cell, n in enumerate(length):
+        np.testing.assert_array_equal(counted[cell, :, :n], by_sorting[cell, :, :n])
+        expected = ranks(ranks(square[cell, :, :n, :n].numpy(), 2), 1)[:, :, columns[cell]]
+        np.testing.assert_allclose(counted[cell, :, :n], expected, rtol=1e-6)
 
 
 def test_attention_in_cells_is_that_of_a_loop():

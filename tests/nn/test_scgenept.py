@@ -121,14 +121,19 @@ def test_cells_become_genes_of_the_data_with_their_values(zero_genes, tmp_path):
     assert block.context is None
 
 
+def with_plain_norms(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights with norms that scale nothing: else all places are nearly the same whatever they read."""
+    return {
+        name: torch.full_like(value, name.endswith("weight")) if "norm" in name or name.startswith("ln.") else value
+        for name, value in state.items()
+    }
+
+
 @pytest.mark.parametrize("kind", ["deletion", "overexpression"])
 @pytest.mark.parametrize("told", [True, False])
 def test_perturbations_are_flags_and_values_of_genes_that_stay(kind, told, tmp_path):
     """A model that reads no values and does not tell flags apart moves nowhere; one that does, moves."""
-    state = state_of()
-    for name in state:
-        if "norm" in name or name.startswith("ln."):  # no place is nearly the same whatever it reads
-            state[name] = torch.full_like(state[name], name.endswith("weight"))
+    state = with_plain_norms(state_of())
     state["value_encoder.linear1.weight"].zero_()
     if not told:
         state["pert_encoder.weight"][1] = state["pert_encoder.weight"][0]
@@ -139,6 +144,39 @@ def test_perturbations_are_flags_and_values_of_genes_that_stay(kind, told, tmp_p
     shift = cells.obsm[f"scgenept_{kind}"]
     assert shift.shape == (5, 2)
     assert (shift > 1e-5).all() if told else (np.abs(shift) < 1e-6).all()
+
+
+def decoded(state: dict[str, Tensor], h: Tensor) -> Tensor:
+    """The published head: three maps with leaky rectifiers between them."""
+    for number in (0, 2):
+        h = functional.leaky_relu(h @ state[f"decoder.fc.{number}.weight"].T + state[f"decoder.fc.{number}.bias"])
+    return (h @ state["decoder.fc.4.weight"].T + state["decoder.fc.4.bias"])[..., 0]
+
+
+@pytest.mark.parametrize("kind", ["deletion", "overexpression", "flag"])
+@torch.inference_mode()
+def test_the_change_of_expression_is_that_of_the_head_on_single_cells(kind, tmp_path):
+    state = with_plain_norms(state_of())
+    model = ScGenePT.load_published(write(tmp_path / "m", state))
+    counts = np.random.default_rng(0).poisson(1.0, size=(5, 25)).astype(np.float32)
+    cells = AnnData(sp.csr_matrix(counts), var=pd.DataFrame(index=GENES))
+    grs.tl.in_silico_perturbation(
+        cells, model, ["G3", "G8"], kind=kind, measure="expression", batch_size=2, device="cpu"
+    )
+    twin, values = Twin(state), torch.from_numpy(np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4))
+    for column, gene in enumerate((3, 8)):
+        change = torch.zeros(5, 25)
+        for cell in range(5):
+            told, tokens, flag = values[cell : cell + 1].clone(), torch.arange(25)[None], torch.zeros(1, 25).long()
+            before = decoded(state, twin.encoder(twin.embed(tokens, told, flag)))
+            flag[0, gene] = 1
+            if kind != "flag":
+                told[0, gene] = 0 if kind == "deletion" else told.max()
+            change[cell] = (decoded(state, twin.encoder(twin.embed(tokens, told, flag))) - before)[0]
+        expected = change.mean(dim=0).numpy()
+        expected[gene] = np.nan
+        np.testing.assert_allclose(cells.varm[f"scgenept_{kind}"][:, column], expected, atol=2e-5)
+        assert np.nanmax(np.abs(expected)) > 1e-2
 
 
 @pytest.mark.realdata

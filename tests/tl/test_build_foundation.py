@@ -133,6 +133,19 @@ def test_other_scores_are_what_the_tools_measure(score, cells):
         assert value == pytest.approx(right[GENES.index(gene), GENES.index(tf)], rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("score", ["deletion", "overexpression"])
+def test_links_by_predicted_expression_have_the_sign_of_the_change(score, cells):
+    some, model = cells[:12].copy(), ScGPT.untrained(GENES, dim=8, heads=2, rng=3)
+    edges = build(some, model, score=score, measure="expression", top=N_GENES)
+    grs.tl.in_silico_perturbation(some, model, TFS, kind=score, measure="expression", device="cpu")
+    change = pd.DataFrame(some.varm[f"scgpt_{score}"], GENES, TFS)
+    change = change if score == "overexpression" else -change
+    right = [change.loc[gene, tf] for tf, gene in zip(edges["tf"], edges["gene"], strict=True)]
+    np.testing.assert_allclose(edges["tf_gene_importance"] * edges["sign"], right, rtol=1e-4, atol=1e-7)
+    assert set(edges["sign"]) == {-1, 1}
+    assert len(edges) > 100
+
+
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(cells, planted, tmp_path, monkeypatch):
     monkeypatch.setattr("grnformer_sc.model.foundation_scores.TFS_OF_PART", 2)
     some, options = cells[:12].copy(), {"checkpoint": planted, "score": "deletion", "device": "cpu"}
@@ -166,6 +179,22 @@ def test_what_cannot_be_is_named(cells, planted):
         ({"per_cell": True, "attention": "mean_qk"}, ValueError, "per_cell needs the attention of single cells"),
         ({"prior": TRUTH.head(2), "n_heads": 1}, ValueError, "known links of at least 4 regulators. Found: 2 of 5"),
         ({"relative": True}, ValueError, "relative=True compares groups of cells. Found: 1 group"),
+        (
+            {"score": "flag"},
+            ValueError,
+            "'flag' needs a model that is told which genes are perturbed.*Found: a Geneformer",
+        ),
+        (
+            {"score": "deletion", "measure": "expression"},
+            ValueError,
+            "a head that predicts expression. Found: a Geneformer",
+        ),
+        (
+            {"measure": "expression"},
+            ValueError,
+            "compares a gene before and after a perturbation. Found: score='attention'",
+        ),
+        ({"measure": "guess"}, ValueError, "measure must be one of"),
         ({"gene_ids": "id"}, KeyError, "gene_ids='id' names no column of var"),
         ({"top": 0}, ValueError, "top must lie in"),
     ]

@@ -22,7 +22,8 @@ from .._core.rows import Rows
 from .._core.settings import settings
 from ..nn.backbones import Backbone, Published
 from ..nn.foundation.base import CellTokens, FoundationNet, Pool, Precision, Reading
-from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
+from ..nn.foundation.options import MEASURES, PERTURBATIONS, Measure, Perturbation
+from ..nn.foundation.read import GeneSums, embed, perturb
 from ..nn.foundation.tokens import with_zeros
 from ..priors._genes import match_names, read_synonyms
 
@@ -210,6 +211,21 @@ class Foundation(ABC):
         self.net.to(torch.device(where))
         return Reading(depth, self.front, self.back, pool, batch_size, where, precision, self.flag)
 
+    def need_perturbation(self, kind: str, measure: str) -> None:
+        """Raise `ValueError` for a perturbation that the model cannot be told, or a measure that it lacks the head for."""
+        need_one_of(kind, PERTURBATIONS, name="kind")
+        need_one_of(measure, MEASURES, name="measure")
+        if kind == "flag" and not self.flag:
+            raise fail(
+                ValueError, "'flag' needs a model that is told which genes are perturbed, as an scGenePT is.",
+                f"a {self.title}.", "use 'deletion' or 'overexpression'.",
+            )  # fmt: skip
+        if measure == "expression" and not self.net.decodes:
+            raise fail(
+                ValueError, "measure='expression' needs a model with a head that predicts expression.",
+                f"a {self.title} without it.", "use measure='embedding', or an scGPT or scGenePT with its decoder.",
+            )  # fmt: skip
+
     def embed(
         self, counts: CountsByToken, how: Reading, *, genes: bool = True
     ) -> tuple[Float32[np.ndarray, "cells dim"], Float32[np.ndarray, "genes dim"] | None]:
@@ -219,12 +235,18 @@ class Foundation(ABC):
         return np.concatenate(parts), None if sums is None else self.by_gene(sums.mean(), counts)
 
     def perturb(
-        self, counts: CountsByToken, perturbed: np.ndarray, how: Reading, *, kind: Perturbation = "deletion"
-    ) -> tuple[Float32[np.ndarray, "cells perturbed"], Float32[np.ndarray, "genes perturbed"]]:
-        """Cosine shifts of cells, and mean shifts of the data's genes, when genes (places in the data) are perturbed."""
+        self, counts: CountsByToken, perturbed: np.ndarray, how: Reading, *, kind: Perturbation = "deletion",
+        measure: Measure = "embedding",
+    ) -> tuple[Float32[np.ndarray, "cells perturbed"], Float32[np.ndarray, "genes perturbed"]]:  # fmt: skip
+        """Cosine shifts of cells, and mean shifts of the data's genes, when genes (places in the data) are perturbed.
+
+        With `measure="expression"` the mean change of what the model's head predicts of a gene takes the place of its shift.
+        """
         tokens = self.tokens[counts.place[perturbed]]
         sums = GeneSums.zeros(self.net.n_tokens, perturbed.size, counts=perturbed.size, device=how.device)
-        parts = [perturb(self.net, cells, tokens, how, sums, kind=kind) for _, cells in self._blocks(counts)]
+        parts = [
+            perturb(self.net, cells, tokens, how, sums, kind=kind, measure=measure) for _, cells in self._blocks(counts)
+        ]
         return np.concatenate(parts), self.by_gene(sums.mean(), counts)
 
     def by_gene(

@@ -25,8 +25,8 @@ from ..nn.foundation.attention import (
     pair_scores,
 )
 from ..nn.foundation.base import CellTokens, Reading
-from ..nn.foundation.options import FoundationOptions
-from ..nn.foundation.read import GeneSums, Perturbation, embed, perturb
+from ..nn.foundation.options import MEASURES, PERTURBATIONS, FoundationOptions
+from ..nn.foundation.read import GeneSums, embed, perturb
 from .foundation import Foundation
 
 TFS_OF_PART = 32  # of a run that can be stopped: perturbed regulators
@@ -67,8 +67,11 @@ class Scorer:
     ) -> Scorer:  # fmt: skip
         """Scorer that reads all heads of the layers that the options name."""
         options = replace(options, attention=options.attention or model.attention)
+        if options.score in PERTURBATIONS:
+            model.need_perturbation(options.score, options.measure)
         how = model.reading(
-            emb_layer=options.emb_layer, batch_size=options.batch_size, device=options.device,
+            emb_layer=0 if options.measure == "expression" else options.emb_layer,
+            batch_size=options.batch_size, device=options.device,
             precision=options.precision,  # type: ignore[arg-type]
         )  # fmt: skip
         heads = {n: torch.arange(model.net.heads, device=how.device) for n in layers_of(model, options)}
@@ -88,9 +91,9 @@ class Scorer:
         if checkpoint.folder is None:
             return self.scores(counts)
         o, heads = self.options, {n: part.tolist() for n, part in self.maps.heads.items()}
-        what = str((o.score, o.attention, o.emb_layer, o.precision, heads))
+        what = str((o.score, o.measure, o.attention, o.emb_layer, o.precision, heads))
         kept = checkpoint.of("foundation", counts, self.place, self.tfs, what, *self.model.decisive())
-        step = TFS_OF_PART if o.score in ("deletion", "overexpression") else self.tfs.size
+        step = TFS_OF_PART if o.score in PERTURBATIONS else self.tfs.size
         parts = []
         for first in range(0, self.tfs.size, step):
             some = replace(self, tfs=self.tfs[first : first + step])
@@ -157,9 +160,10 @@ class Scorer:
         known, net = self.place[self.tfs] >= 0, self.model.net
         tokens = self.tokens[self.tfs[known]]
         sums = GeneSums.zeros(net.n_tokens, tokens.size, counts=tokens.size, device=self.how.device)
-        kind: Perturbation = "deletion" if self.options.score == "deletion" else "overexpression"
+        kind = next(name for name in PERTURBATIONS if name == self.options.score)
+        measure = next(name for name in MEASURES if name == self.options.measure)
         for cells in self._blocks(counts):
-            perturb(net, cells, tokens, self.how, sums, kind=kind)
+            perturb(net, cells, tokens, self.how, sums, kind=kind, measure=measure)
         out = np.full((self.place.size, self.tfs.size), np.nan, dtype=np.float32)
         out[:, known] = self._by_gene(sums.mean())
         return out
@@ -199,5 +203,5 @@ def needed_bytes(scorer: Scorer) -> float:
     pairs = 8.0 * n_genes * n_tfs
     if scorer.options.score == "attention" and scorer.options.attention == "mean_qk":
         return pairs + 8.0 * net.n_layers * n_genes * net.dim
-    width = 2 * n_tfs if scorer.options.score in ("deletion", "overexpression") else net.dim
+    width = 2 * n_tfs if scorer.options.score in PERTURBATIONS else net.dim
     return pairs + (0 if scorer.options.score == "attention" else 8.0 * net.n_tokens * width)

@@ -15,7 +15,7 @@ from .._core.checks import fail
 from .._core.logging import progress
 from .._core.rng import generator
 from ..grn.embedding import log_normalise
-from ..grn.systems.foundation.links import best_links, gene_level, signed_by_correlation
+from ..grn.systems.foundation.links import best_links, gene_level, signed_by_change, signed_by_correlation
 from ..grn.systems.groups import GroupNetworks
 from ..nn.foundation.options import FoundationOptions
 from ._embed import gene_names
@@ -49,8 +49,7 @@ def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: st
     for group, score in scores.items():
         explained, left = gene_level(score)
         share.append(explained)
-        links = best_links(left if options.center else score, scorer.tfs, options.top)
-        weights.append(signed_by_correlation(links, log_normalise(counts[group])))
+        weights.append(_links(left if options.center else score, scorer, counts[group]))
     _log(name, model, names, share)
     networks = GroupNetworks(genes, tuple(names), weights)
     edges, holds = networks.edges(scorer.tfs)
@@ -63,6 +62,15 @@ def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: st
     if not options.per_cell:
         return SystemNetwork(edges, holds, stored, dropped)
     return SystemNetwork(edges, holds, stored, dropped, {CELLS: _in_cells(scorer, given, edges)})
+
+
+def _links(score: np.ndarray, scorer: Scorer, counts: sp.csr_matrix) -> sp.csr_matrix:
+    """The best links of every regulator with their signs."""
+    kind, changes = scorer.options.score, scorer.options.measure == "expression"
+    links = best_links(np.abs(score) if changes else score, scorer.tfs, scorer.options.top)
+    if changes and kind != "flag":
+        return signed_by_change(links, score, scorer.tfs, raised=kind == "overexpression")
+    return signed_by_correlation(links, log_normalise(counts))
 
 
 def model_named(name: str, checkpoint: Any) -> Foundation:

@@ -12,13 +12,13 @@ import pandas as pd
 from jaxtyping import Float32
 
 from .._core.checkpoint import Checkpoint, digest_of_rows
-from .._core.checks import fail, listing, need_one_of
+from .._core.checks import fail, listing
 from .._core.inputs import copy_of
 from .._core.keys import ModelKeys
 from .._core.logging import step
 from .._core.results import Results
 from ..get._read import rna_of
-from ..nn.foundation.read import PERTURBATIONS, Perturbation
+from ..nn.foundation.options import Measure, Perturbation
 from ._embed import counts_of, model_of, record_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def in_silico_perturbation(
     genes: str | Sequence[str],
     *,
     kind: Perturbation = "deletion",
+    measure: Measure = "embedding",
     emb_layer: int = -1,
     pool: Pool = "mean",
     layer: str | None = None,
@@ -50,7 +51,7 @@ def in_silico_perturbation(
     resume: bool | str | Path = False,
     copy: bool = False,
 ) -> Any:
-    """Delete or over-express genes in every cell, one at a time, and measure how far embeddings move.
+    """Delete or over-express genes in every cell, one at a time, and measure how far embeddings or predictions move.
 
     Geneformer's perturbation experiment (Theodoris et al. 2023): the token of the gene is taken out of the sequence and the
     others move up, or it is put before all other genes, with the largest value of the cell where the model reads values.
@@ -66,7 +67,11 @@ def in_silico_perturbation(
     genes
         Genes to perturb, by their names in the data. The network is run once for each of them in each cell.
     kind
-        `"deletion"` in the cells that hold the gene, or `"overexpression"` in all cells.
+        `"deletion"` in the cells that hold the gene, `"overexpression"` in all cells, or `"flag"` in all cells: an scGenePT
+        is told that the gene is perturbed, and its value stays, as in that model's training.
+    measure
+        What moves of a gene: its `"embedding"`, or its `"expression"` as the decoder of an scGPT or scGenePT predicts it (on
+        the scale of its values: bins, or log(1 + counts per 10,000)). Then embeddings are those of the last layer.
     emb_layer, pool, layer, gene_ids, min_matched, device, precision, rna
         As in `grs.tl.embed`.
     batch_size
@@ -82,10 +87,11 @@ def in_silico_perturbation(
     -------
     `None`, or the copy. Sets in the RNA AnnData:
 
-    `obsm["geneformer_deletion"]` (`"geneformer_overexpression"`) : float32 cells x perturbed genes
+    `obsm["geneformer_deletion"]` (`"geneformer_overexpression"`, `"scgenept_flag"`) : float32 cells x perturbed genes
         Cosine shift of each cell, 0 to 2; NaN where a gene to delete is no token of the cell.
     `varm["geneformer_deletion"]` : float32 genes x perturbed genes
-        Mean cosine shift of each gene over the cells that hold it and were perturbed; NaN where none was.
+        Mean cosine shift of each gene over the cells that hold it and were perturbed, or mean change of its predicted
+        expression; NaN where none was.
     `uns["geneformer_deletion"]`
         `table` (DataFrame, the largest mean shift of cells first: `gene`, `n_cells`, `shift`), `genes` (the columns of both
         arrays), `params`.
@@ -97,7 +103,8 @@ def in_silico_perturbation(
     KeyError
         A gene is not in the data, or the layer or the column `gene_ids` is missing.
     ValueError
-        A gene has no token, two of them share one, or anything that `grs.tl.embed` refuses.
+        A gene has no token, two of them share one, the model is told no flags or predicts no expression, or anything that
+        `grs.tl.embed` refuses.
 
     See Also
     --------
@@ -113,8 +120,9 @@ def in_silico_perturbation(
     >>> rna.obsm["geneformer_deletion"].shape
     (40, 2)
     """
-    need_one_of(kind, PERTURBATIONS, name="kind")
     read = model_of(model)
+    read.need_perturbation(kind, measure)
+    emb_layer = 0 if measure == "expression" else emb_layer
     how = read.reading(emb_layer=emb_layer, pool=pool, batch_size=batch_size, device=device, precision=precision)
     if copy:
         data = copy_of(data)
@@ -123,9 +131,8 @@ def in_silico_perturbation(
     names = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     places = _places(names, cells.var_names, counts)
     with step(logger, "in_silico_perturbation") as facts:
-        of_cells, of_genes = _shifts(
-            read, counts, places, how, kind, Checkpoint.resuming("perturbation", resume=resume)
-        )
+        kept = Checkpoint.resuming("perturbation", resume=resume)
+        of_cells, of_genes = _shifts(read, counts, places, how, kind, measure, kept)
         table = _table(of_cells, names)
         absent = table.loc[table["n_cells"] == 0, "gene"]
         facts.append(
@@ -133,7 +140,14 @@ def in_silico_perturbation(
         )
         if absent.size:
             facts.append(f"{absent.size} are a token of no cell {listing(absent)}")
-    params = {"kind": kind, "emb_layer": emb_layer, "pool": pool, "precision": precision, "batch_size": batch_size}
+    params = {
+        "kind": kind,
+        "measure": measure,
+        "emb_layer": emb_layer,
+        "pool": pool,
+        "precision": precision,
+        "batch_size": batch_size,
+    }
     record = record_of("in_silico_perturbation", read, counts, params, layer=layer, gene_ids=gene_ids)
     stored = {"table": table, "genes": np.asarray(names, dtype=object), "params": record}
     Results(obsm={slot: of_cells}, varm={slot: of_genes}, uns={slot: stored}).write(cells)
@@ -166,12 +180,13 @@ def _places(names: list[str], known: pd.Index, counts: CountsByToken) -> np.ndar
 
 
 def _shifts(
-    model: Foundation, counts: CountsByToken, places: np.ndarray, how: Reading, kind: Perturbation, kept: Checkpoint
-) -> tuple[np.ndarray, np.ndarray]:
+    model: Foundation, counts: CountsByToken, places: np.ndarray, how: Reading, kind: Perturbation, measure: Measure,
+    kept: Checkpoint,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Shifts of cells and genes; with a checkpoint a few genes at a time, each part once."""
     if kept.folder is None:
-        return model.perturb(counts, places, how, kind=kind)
-    what = str((kind, how.depth, how.pool, how.precision))
+        return model.perturb(counts, places, how, kind=kind, measure=measure)
+    what = str((kind, measure, how.depth, how.pool, how.precision))
     kept = kept.of("perturbation", digest_of_rows(counts.counts), counts.place, what, *model.decisive())
     parts = []
     for first in range(0, places.size, GENES_OF_PART):
@@ -179,7 +194,7 @@ def _shifts(
         name = "-".join(str(place) for place in some)
 
         def make(some: np.ndarray = some) -> np.ndarray:
-            return np.concatenate(model.perturb(counts, some, how, kind=kind))
+            return np.concatenate(model.perturb(counts, some, how, kind=kind, measure=measure))
 
         parts.append(kept.keep(name, make))
     both = np.concatenate(parts, axis=1)

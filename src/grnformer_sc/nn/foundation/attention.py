@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from .._kernels.places import ranked_columns
+from ..blocks import has_kernels
 from .base import CellTokens, FoundationNet, Reading, Sequences, autocast, batches, sequences
 
 SQUARE_BYTES = 2**26  # of one block of queries x keys
@@ -148,16 +150,29 @@ def _ranked(
     """Columns of the regulators in the square of ranks among keys, ranked among queries; a few cells at a time."""
     n_cells, n_heads, n_places, _ = q.shape
     step = max(1, SQUARE_BYTES // (4 * n_heads * n_places**2))
-    silent = torch.arange(n_places, device=q.device) >= x.length[:, None]
     out = []
     for first in range(0, n_cells, step):
         part = slice(first, first + step)
-        n, columns = x.length[part, None, None, None], places[part, None, None, :].expand(-1, n_heads, n_places, -1)
-        square = (q[part] @ k[part].transpose(2, 3)).masked_fill_(silent[part, None, None, :], INF)
-        ranks = (_rank(square, 3).gather(3, columns) / n).masked_fill_(silent[part, None, :, None], INF)
-        score = _rank(ranks, 2) / n
+        score = _columns(q[part] @ k[part].transpose(2, 3), x.length[part], places[part])
         out.append(score.transpose(0, 1) if by_map else score.sum(dim=1))
     return torch.cat(out, dim=1 if by_map else 0)
+
+
+def _columns(
+    square: Float[Tensor, "cells heads places places"],
+    length: Int64[Tensor, " cells"],
+    columns: Int64[Tensor, "cells tfs"],
+) -> Float[Tensor, "cells heads places tfs"]:
+    """Places of some keys, by counting on the CPU, else by sorting."""
+    if has_kernels(square):
+        out = square.new_zeros(*square.shape[:3], columns.shape[1])
+        for own, n, some, into in zip(square.numpy(), length.tolist(), columns.numpy(), out.numpy(), strict=True):
+            ranked_columns(own, n, some, into)
+        return out
+    silent = torch.arange(square.shape[2], device=square.device) >= length[:, None]
+    n, index = length[:, None, None, None], columns[:, None, None, :].expand(*square.shape[:3], -1)
+    ranks = _rank(square.masked_fill(silent[:, None, None, :], INF), 3).gather(3, index) / n
+    return _rank(ranks.masked_fill(silent[:, None, :, None], INF), 2) / n
 
 
 def _rank(x: Tensor, dim: int) -> Float[Tensor, "..."]:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..._core.checks import need_between
+from ..._core.checks import fail, need_between
 
 CPU_KERNEL = "_scaled_dot_product_flash_attention_for_cpu"
 Pool = Literal["mean", "cls"]
@@ -147,6 +147,18 @@ class FoundationNet(nn.Module, ABC):
     def token_embedding(self) -> Float[Tensor, "tokens dim"]:
         """Embedding of every token before the first layer, without values and places."""
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it has a head that reads expression off its tokens."""
+        return False
+
+    def expression(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places"]:
+        """Expression of every token's gene as the model's own head predicts it from the last layer."""
+        raise fail(
+            ValueError, "expression is predicted by models with a head for it.", f"{type(self).__name__} has none.",
+            "read embeddings, or give weights with such a head.",
+        )  # fmt: skip
+
     def finish(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
         """What follows the last layer."""
         return h
@@ -166,9 +178,13 @@ class FoundationNet(nn.Module, ABC):
         h, mask = self.embed(x), x.mask()
         for number in range(depth):
             q, k, v = self.projections(number, h)
+            last = number == depth - 1
+            if last and not norms:
+                yield number, q, k, None
+                return
             heard, norm = attend(q, k, v, mask, norms=norms)
             yield number, q, k, norm
-            if number < depth - 1:
+            if not last:
                 h = self.after_attention(number, h, heard)
 
     def inputs(self, x: Sequences, depth: int | None = None) -> Iterator[Float[Tensor, "cells places dim"]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..._core.checks import fail, need_between, need_one_of
 from ..._core.typing import Number
 
-SCORES = ("attention", "embedding", "token_embedding", "deletion", "overexpression")
+Perturbation = Literal["deletion", "overexpression", "flag"]
+PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
+Measure = Literal["embedding", "expression"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+SCORES = ("attention", "embedding", "token_embedding", *PERTURBATIONS)
 ATTENTIONS = ("softmax", "raw", "rank", "mean_qk")
 
 
@@ -23,7 +27,12 @@ class FoundationOptions:
     score
         What scores a pair: the `"attention"` of a gene to a regulator; the cosine of their mean embeddings in the cells of
         a group (`"embedding"`) or of their tokens before any layer (`"token_embedding"`); the mean shift of a gene's
-        embedding by `"deletion"` or `"overexpression"` of the regulator.
+        embedding by `"deletion"` or `"overexpression"` of the regulator, or by telling an scGenePT that it is perturbed
+        (`"flag"`).
+    measure
+        What moves by a perturbation: the `"embedding"` of a gene, or its `"expression"` as the decoder of an scGPT or
+        scGenePT predicts it. Then links have the sign of the change (by deletion the opposite; by flag, whose sense the
+        training decides, that of the correlation as for all other scores).
     attention
         How attention is read: `"softmax"`, the share of a gene's attention; `"raw"`, query times key; `"rank"`, raw scores
         ranked among the keys of a gene and then among the genes of a key (scGPT); `"mean_qk"`, softmax of the mean query
@@ -59,6 +68,7 @@ class FoundationOptions:
 
     checkpoint: Any
     score: str = "attention"
+    measure: str = "embedding"
     attention: str | None = None
     layers: int | str | None = None
     prior: Any = None
@@ -77,6 +87,7 @@ class FoundationOptions:
 
     def __post_init__(self) -> None:
         need_one_of(self.score, SCORES, name="score")
+        need_one_of(self.measure, MEASURES, name="measure")
         if self.attention is not None:
             need_one_of(self.attention, ATTENTIONS, name="attention")
         if isinstance(self.layers, str):
@@ -89,6 +100,11 @@ class FoundationOptions:
             raise fail(
                 ValueError, "heads are chosen by known links: prior and n_heads go together.",
                 "one of them without the other.", "pass both, or neither to read all heads.",
+            )  # fmt: skip
+        if self.measure == "expression" and self.score not in PERTURBATIONS:
+            raise fail(
+                ValueError, "measure='expression' compares a gene before and after a perturbation.",
+                f"score={self.score!r}.", f"pass score= one of {', '.join(PERTURBATIONS)}.",
             )  # fmt: skip
         wrong = [
             name for name, given in (("n_heads", self.n_heads is not None), ("per_cell", self.per_cell))

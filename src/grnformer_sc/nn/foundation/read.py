@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .base import CellTokens, FoundationNet, Reading, Sequences, batches, hidden, padded, sequences
+from .options import Measure, Perturbation
 
-Perturbation = Literal["deletion", "overexpression"]
-PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 NOWHERE = 2**40  # place of a gene that is not in the sequence: behind all others
 
 
@@ -74,33 +72,51 @@ def perturb(
     genes: GeneSums | None,
     *,
     kind: Perturbation = "deletion",
+    measure: Measure = "embedding",
 ) -> Float32[np.ndarray, "cells perturbed"]:
-    """Cosine shift (1 - cosine) of every cell when one gene is deleted or over-expressed; NaN where it cannot be.
+    """Cosine shift (1 - cosine) of every cell when one gene is perturbed; NaN where it cannot be.
 
     A deleted gene is taken out of the sequence and the rest moves up one place. An over-expressed one comes first among
     the genes with the largest value of the cell, whether it was there or not; a sequence that is full loses its last gene.
-    A model that is told which genes are perturbed (`how.flag`) keeps a deleted gene, first among the genes with value 0.
-    The shift of every other gene of the cell is added to `genes` (tokens x perturbed).
+    A model that is told which genes are perturbed (`how.flag`) keeps a deleted gene, first among the genes with value 0;
+    `"flag"` tells it so and leaves the value as it was. The shift of every other gene of the cell, or the change of its
+    predicted expression, is added to `genes` (tokens x perturbed).
     """
     out = np.full((cells.length.size, tokens.size), np.nan, dtype=np.float32)
     for rows in batches(cells.length, how.batch_size):
         before = sequences(cells, rows, how)
         h = hidden(net, before, how)
-        pooled = _pooled(h, before.genes, how)
+        pooled, said = _pooled(h, before.genes, how), _said(net, h, measure)
         edits = _edits(before, tokens, net.n_tokens, how, kind)
         for part in edits.parts(how.batch_size):
             x, source = _edited(cells, rows[part.cell], part.place, tokens[part.which], net.n_places, how, kind)
             at = torch.from_numpy(part.cell).to(h.device)
-            if kind == "overexpression" and x.values is not None and before.values is not None:
-                x.values[:, how.front] = before.values[at].amax(dim=1)  # those of padding are 0, none is below
+            if x.values is not None and before.values is not None and kind != "deletion":
+                x.values[:, how.front] = _raised(before.values[at], part.place, kind)
             after = hidden(net, x, how)
             shift = 1 - functional.cosine_similarity(pooled[at], _pooled(after, x.genes, how))
             out[rows[part.cell], part.which] = shift.cpu().numpy()
             if genes is not None:
                 both = x.genes & (source >= 0)
-                moved = 1 - functional.cosine_similarity(h[at[:, None], source.clamp(0, h.shape[1] - 1)], after, dim=2)
+                old, new = said[at[:, None], source.clamp(0, h.shape[1] - 1)], _said(net, after, measure)
+                moved = new - old if measure == "expression" else 1 - functional.cosine_similarity(old, new, dim=2)
                 _add_shifts(genes, x.index, both, moved, part.which)
     return out
+
+
+@torch.inference_mode()
+def _said(net: FoundationNet, h: Float[Tensor, "cells places dim"], measure: Measure) -> Tensor:
+    """What is compared of every gene."""
+    return net.expression(h) if measure == "expression" else h
+
+
+def _raised(values: Float[Tensor, "edits places"], place: np.ndarray, kind: Perturbation) -> Float[Tensor, " edits"]:
+    """Value of a gene that is not deleted: the largest of its cell, or its own."""
+    if kind == "overexpression":
+        return values.amax(dim=1)  # those of padding are 0, none is below
+    at = torch.from_numpy(np.where(place < NOWHERE, place, 0)).to(values.device)
+    there = torch.from_numpy(place < NOWHERE).to(values.device)
+    return values.gather(1, at[:, None])[:, 0] * there
 
 
 def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, how: Reading, kind: Perturbation) -> _Edits:

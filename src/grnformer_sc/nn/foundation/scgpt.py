@@ -37,6 +37,15 @@ class ScGPTNet(FoundationNet):
         layer = self._layer(number)
         return layer.feed_forward(layer.norm1(h + layer.self_attn.out_proj(heard)))
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the file holds the head that predicts masked values."""
+        return self.backbone.decoder is not None
+
+    def expression(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places"]:
+        """Predicted values."""
+        return super().expression(h) if self.backbone.decoder is None else self.backbone.predict(h)
+
     def _layer(self, number: int) -> PostNormLayer:
         return cast("PostNormLayer", self.backbone.transformer_encoder.layers[number])
 

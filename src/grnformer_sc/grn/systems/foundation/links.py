@@ -39,6 +39,16 @@ def best_links(scores: Float[np.ndarray, "genes tfs"], tfs: Int64[np.ndarray, " 
     return sp.csr_matrix((value[kept], (row, best[kept])), (scores.shape[0], scores.shape[0]))
 
 
+def signed_by_change(
+    links: sp.csr_matrix, change: Float[np.ndarray, "genes tfs"], tfs: Int64[np.ndarray, " tfs"], *, raised: bool
+) -> sp.csr_matrix:
+    """Give every link the sign of the change of its gene when the regulator is raised, the opposite when it is lost."""
+    coo, column = links.tocoo(), np.empty(links.shape[0], dtype=np.int64)
+    column[tfs] = np.arange(tfs.size)
+    falls = change[coo.col, column[coo.row]] < 0
+    return sp.csr_matrix((np.where(falls == raised, -coo.data, coo.data), (coo.row, coo.col)), links.shape)
+
+
 def signed_by_correlation(links: sp.csr_matrix, x: sp.csr_matrix) -> sp.csr_matrix:
     """Give every link the sign of the correlation of its genes in some cells (+ where there is none)."""
     coo = links.tocoo()
