@@ -286,6 +286,45 @@ def grnboost2_binned(data: RealSet) -> np.ndarray:
     return share * trees
 
 
+def judges(data: RealSet) -> dict[str, np.ndarray]:
+    """Five scores, and their consensus: the mean place of a pair (Borda), as `tl.consensus_grn` ranks."""
+    links = our_links(data)
+    scores = {
+        "default": links.importance,
+        "ridge": links.ridge,
+        "GRNBoost2's settings, our trees": grnboost2_binned(data),
+        "Pearson": correlation(data.x, data.regulators),
+        "Spearman": correlation(rankdata(data.x, axis=0), data.regulators),
+    }
+    asked = np.zeros(links.ridge.shape, dtype=bool)
+    asked[:, data.targets] = data.regulators[:, None] != np.asarray(data.targets)
+    place = np.zeros(asked.shape)
+    for score in scores.values():
+        place[asked] += rankdata(-score[asked])
+    scores["consensus"] = np.where(asked, place.max() - place, 0)
+    return scores
+
+
+def bench_consensus(record: Callable[..., None]) -> None:
+    """Is the consensus of five scores better than each of them, on real and on planted links?"""
+    ranks: dict[str, list[np.ndarray]] = {}
+    with threadpool_limits(1), grs.settings.override(progress=False):
+        for data in (*real_sets(), *(simulated(n, 11, kind) for kind in SIMULATIONS for n in (400, 2000))):
+            scores = judges(data)
+            for truth in data.truths:
+                table, _ = judge(data, truth, scores)
+                for figures in table.to_dict("records"):
+                    record(f"joined: {data.name}, {cells_of(data)}, {truth.name}", **figures)
+                known = "planted" if data.name.startswith("simulator") else data.name
+                ranks.setdefault(known, []).append(places(table["aupr"].to_numpy()))
+    for what, names in {
+        "real sets": [name for name in ranks if name != "planted"],
+        "planted links": ["planted"],
+    }.items():
+        for who, rank in zip(scores, mean_ranks(ranks, names), strict=True):
+            record(f"joined: mean rank, {what}", who, rank=rank)
+
+
 def best_links(score: np.ndarray, regulators: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """As many links as `BEST_TFS` per gene: the best of every gene, and the best of all."""
     score = np.where(regulators[:, None] != np.arange(score.shape[1]), score, 0)
