@@ -40,7 +40,7 @@ def simulate(path: str) -> Callable[[], None]:
 def network(name: str, path: str) -> Callable[[], dict[str, Any]]:
     """Estimate and run; the steps are timed from outside."""
     import grnformer_sc as grs
-    import grnformer_sc.tl._build_grn as module
+    import grnformer_sc.tl._build_regulons as module
     import grnformer_sc.tl._infer as runs
     from grnformer_sc.grn import links
 

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .._core.checkpoint import Checkpoint
-from .._core.checks import fail, listing, need_between, need_one_of
-from .._core.inputs import Barcodes, copy_of
-from .._core.keys import DEFAULT_METHOD, GrnKeys
-from .._core.logging import step
-from .._core.params import recipe
-from .._core.rng import RngLike, as_root
-from .._core.settings import resolve_jobs, settings
+from .._core.checks import listing, need_between, need_one_of
+from .._core.inputs import Barcodes
+from .._core.keys import DEFAULT_METHOD
+from .._core.rng import RngLike
 from ..grn.aucell import Norm
-from ..grn.cost import stage_bytes
 from ..grn.eregulons import Basc
-from ..grn.infer import Inferred, infer_edges, infer_scored
-from ..grn.links import Work
-from ..grn.score import fit_cells
 from ..grn.systems import SCORERS
 from ..grn.thresholds import Rule
 from ._arguments import need_unset, unless
-from ._build_system import SYSTEMS, build_system, with_prior
-from ._infer import Infer, infer_runs
-from ._read import Read, gather
+from ._build_regulons import build_regulons
+from ._build_system import SYSTEMS, build_system, not_read, with_prior
+from ._read import gather
 from ._settings import settings_of
-from ._write import network_results
-
-logger = logging.getLogger(__name__)
 
 METHODS = (DEFAULT_METHOD, *SCORERS, *SYSTEMS)
-EVIDENCE = ("annotation", "motifs", "window")  # what a system that reads evidence shares with the default method
-SHOWN_FDR = 0.2  # in the log
-RECORDED = ("norm", "binarize", "quantile")
-RECORDED_OF_DEFAULT = ("window", "extended", "n_perm", "max_fdr")
 
 
 def build_grn(
@@ -199,84 +182,35 @@ def build_grn(
         "annotation": annotation, "motifs": motifs, "window": window, "basc": basc, "extended": extended,
         "n_perm": n_perm, "max_fdr": max_fdr, "preset": unless(preset, "default"),
     }  # fmt: skip
+    read = partial(
+        gather, groupby=groupby, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer, barcodes=barcodes,
+        annotation=annotation, tfs=tfs, motifs=motifs, prior=prior,
+    )  # fmt: skip
+    how: dict[str, Any] = {
+        "groupby": groupby, "layer": layer, "key_added": key_added, "rng": rng, "n_jobs": n_jobs, "resume": resume,
+        "copy": copy,
+    }  # fmt: skip
     if method in SYSTEMS:
         of_cells = {"norm": norm, "binarize": unless(binarize, "mixture"), "quantile": unless(quantile, 0.9)}
         of_runs = {"batch_key": batch_key, "n_runs": unless(n_runs, 1), "resume": resume or None}
         of_evidence = {"prior": prior, "atac_layer": atac_layer}
+        _need_unset(method, not_read(method, {**of_default, **of_cells, **of_runs, **of_evidence}))
         system = SYSTEMS[method]
-        if system.resumes:
-            of_runs.pop("resume")
-        if system.evidence:
-            of_evidence, of_default = {}, {k: v for k, v in of_default.items() if k not in EVIDENCE}
-        if system.prior:
-            options, of_evidence = with_prior(options, prior), {"atac_layer": atac_layer}
-        _need_unset(method, {**of_default, **of_cells, **of_runs, **of_evidence})
-        gathered = partial(
-            gather, groupby=groupby, batch_key=None, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
-            barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior,
-            settings=settings_of(preset, window=system.window if window is None else window), regions=prior is None,
-        )  # fmt: skip
-        return build_system(
-            data, method, options, gathered, groupby=groupby, tfs=tfs, rna=rna, layer=layer, key_added=key_added, rng=rng,
-            n_jobs=n_jobs, resume=resume, copy=copy,
-        )  # fmt: skip
+        own = settings_of(preset, window=system.window if window is None else window)
+        read = partial(read, batch_key=None, settings=own, regions=prior is None)
+        options = with_prior(options, prior) if system.prior else options
+        return build_system(data, method, options, read, tfs=tfs, rna=rna, **how)
     _need_unset(method, {"options": options})
-    infer: Infer = infer_edges
     if method != DEFAULT_METHOD:
-        infer = partial(infer_scored, score=SCORERS[method])
         _need_unset(method, of_default)
     chosen = settings_of(
-        preset,
-        window=window,
-        basc=basc,
-        norm=norm,
-        binarize=binarize,
-        quantile=quantile,
-        extended=extended,
-        n_perm=n_perm,
-        max_fdr=max_fdr,
-    )
-    keys = GrnKeys.for_method(method, key_added)
-    work = Work(
-        settings=chosen,
-        root=as_root(rng),
-        n_jobs=resolve_jobs(n_jobs),
-        checkpoint=Checkpoint.resuming("build_grn", resume=resume),
-    )
-    if copy:
-        data = copy_of(data)
-    read = gather(
-        data, groupby=groupby, batch_key=batch_key, rna=rna, atac=atac, layer=layer, atac_layer=atac_layer,
-        barcodes=barcodes, annotation=annotation, tfs=tfs, motifs=motifs, prior=prior, settings=chosen,
-        regions=method == DEFAULT_METHOD,
+        preset, window=window, basc=basc, norm=norm, binarize=binarize, quantile=quantile, extended=extended,
+        n_perm=n_perm, max_fdr=max_fdr,
     )  # fmt: skip
-    _need_memory(read)
-    with step(logger, "build_grn: links") as facts:
-        found = infer_runs(read, work, n_runs, infer=infer)
-        facts.append(f"{len(found.edges)} edges, {found.edges['eregulon'].nunique()} eRegulons, {len(read.tfs)} TFs")
-        if chosen.n_perm:
-            facts.append(f"{(found.edges['fdr'] <= SHOWN_FDR).sum()} edges with fdr <= {SHOWN_FDR}")
-    _need_edges(found, read, chosen.eregulons.rho)
-    with step(logger, "build_grn: cells") as facts:
-        names = list(read.groups.cat.categories)
-        scores = fit_cells(
-            read.cells, found.edges, names, norm=chosen.norm, rule=chosen.binarize, quantile=chosen.quantile,
-            n_jobs=work.n_jobs,
-        )  # fmt: skip
-        facts.append(f"{scores.gene.active.sum(axis=1).mean():.1f} active eRegulons per cell")
-        facts.append(f"{scores.graph.n_empty} cells without an edge")
-    params = {
-        "method": method, "groupby": groupby, "batch_key": batch_key, "n_runs": n_runs, "rng_root": f"{work.root:032x}",
-        **{name: getattr(chosen, name) for name in RECORDED},
-        "evidence": "motifs" if read.evidence.motifs is not None else "prior" if read.evidence.prior is not None else "none",
-    }  # fmt: skip
-    if method == DEFAULT_METHOD:
-        params |= {"preset": preset, "basc": chosen.eregulons.basc}
-        params |= {name: getattr(chosen, name) for name in RECORDED_OF_DEFAULT}
-    inputs = {"rna": layer or "X", "atac": (atac_layer or "X") if read.cells.accessibility is not None else ""}
-    record = recipe("build_grn", params, inputs=inputs, dropped=read.dropped)
-    network_results(scores, keys, read.rna, read.groups, record, fdr=found.eregulon_fdr).write(read.rna)
-    return data if copy else None
+    read = partial(read, batch_key=batch_key, settings=chosen, regions=method == DEFAULT_METHOD)
+    return build_regulons(
+        data, method, chosen, read, preset=preset, batch_key=batch_key, atac_layer=atac_layer, n_runs=n_runs, **how
+    )
 
 
 def _need_unset(method: str, given: dict[str, Any]) -> None:
@@ -285,31 +219,3 @@ def _need_unset(method: str, given: dict[str, Any]) -> None:
     if "options" in given:
         fix = f"leave options out; they are of {listing(SYSTEMS)}."
     need_unset(given, expected=f"method={method!r} has no such options.", fix=fix)
-
-
-def _need_memory(read: Read) -> None:
-    """Log what the steps will hold; raise `ValueError` when that is more than `settings.max_memory`."""
-    needs = stage_bytes(read.sizes)
-    stage = max(needs, key=needs.__getitem__)
-    logger.info("build_grn: needs about %.2g GB beside the data (%s)", needs[stage] / 1e9, stage)
-    if needs[stage] > settings.max_bytes:
-        raise fail(
-            ValueError, f"build_grn must stay below settings.max_memory = {settings.max_memory!r}.",
-            f"about {needs[stage] / 1e9:.2g} GB for the step {stage!r}.",
-            "raise grs.settings.max_memory, or leave out genes and regions seen in few cells.",
-        )  # fmt: skip
-
-
-def _need_edges(found: Inferred, read: Read, rho: float) -> None:
-    if len(found.edges):
-        return
-    strong = int((np.abs(found.scores.tf_gene.rho) > rho).sum())
-    links = found.scores.region_gene
-    n_pairs = 0 if links is None else int((links["rho"] > rho).sum())
-    filters = ", ".join(f"{name}: {n}" for name, n in found.counts.items())
-    raise fail(
-        ValueError, "a network needs at least one eRegulon.",
-        f"none; {len(read.tfs)} TFs, {strong} TF-gene pairs and {n_pairs} region-gene pairs above the correlation limit; "
-        f"edges after each filter: {filters}.",
-        "check the TF names and the motif table, add cells (an eRegulon needs 10 target genes), or raise max_fdr.",
-    )  # fmt: skip

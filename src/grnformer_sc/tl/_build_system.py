@@ -45,6 +45,8 @@ from ._write import link_results
 
 logger = logging.getLogger(__name__)
 
+EVIDENCE = ("annotation", "motifs", "window", "prior", "atac_layer")  # what a system may share with the default method
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -140,6 +142,15 @@ def _recorded(chosen: Any) -> dict[str, Any]:
         else f"{type(value).__name__} {getattr(value, 'shape', '')}".strip()
         for field in fields(chosen)
     }  # fmt: skip
+
+
+def not_read(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of some arguments of `build_grn` that the system does not read."""
+    system = SYSTEMS[method]
+    known = EVIDENCE if system.evidence else ("prior",) if system.prior else ()
+    return {
+        name: value for name, value in given.items() if name not in known and (name != "resume" or not system.resumes)
+    }
 
 
 def with_prior(options: Mapping[str, Any] | None, prior: Any) -> Mapping[str, Any] | None:
