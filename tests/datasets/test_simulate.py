@@ -11,7 +11,7 @@ from scipy.special import expit
 from scipy.stats import kstest
 
 import grnformer_sc as grs
-from grnformer_sc.datasets import _layout, _sequence, _simulate
+from grnformer_sc.datasets import _layout, _regulation, _sequence
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_scan_equals_a_slow_twin(toy):
 def targets_of(regulated, hubs):
     """Share of the genes with an enhancer, and of the sites of every TF, largest first."""
     layout = _layout.lay_out_genome(2000, 40, regulated, np.random.default_rng(5))
-    plan = _simulate.draw_regulation(layout, 40, 1, hubs, np.random.default_rng(5))
+    plan = _regulation.draw_regulation(layout, 40, 1, hubs, np.random.default_rng(5))
     return layout.links["gene"].nunique() / 1960, plan.sites["tf"].value_counts(normalize=True).to_numpy()
 
 
@@ -188,9 +188,9 @@ def test_threshold_has_its_p_value_in_all_sequences():
 def test_regulation_equals_a_slow_twin():
     rng = np.random.default_rng(5)
     layout = _layout.lay_out_genome(30, 6, 0.8, rng)
-    plan = _simulate.draw_regulation(layout, 6, 2, 0.0, rng)
+    plan = _regulation.draw_regulation(layout, 6, 2, 0.0, rng)
     activity, opened = rng.normal(size=(4, 6)), rng.random((4, len(layout.regions)))
-    got = _simulate._regulate(activity, opened, layout, plan)
+    got = _regulation._regulate(activity, opened, layout, plan)
     for gene in range(30):
         own = layout.links[layout.links["gene"] == gene]
         for cell in range(4):

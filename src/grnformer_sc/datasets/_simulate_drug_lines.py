@@ -15,7 +15,8 @@ from .._core.keys import TRUTH, TRUTH_ACTIVITY
 from .._core.rng import RngLike, as_root, generator
 from .._core.typing import Number
 from ._layout import Layout, lay_out_genome, numbered
-from ._simulate import CELL_TYPE, DISPERSION, Regulation, draw_regulation, draw_states, draw_types, true_links
+from ._regulation import Regulation, draw_regulation, draw_states, true_links
+from ._simulate import CELL_TYPE, DISPERSION, draw_types
 
 if TYPE_CHECKING:
     from anndata import AnnData

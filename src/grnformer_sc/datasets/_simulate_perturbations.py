@@ -15,7 +15,8 @@ from .._core.checks import need_between
 from .._core.perturbations import CONTROL, JOINT
 from .._core.rng import RngLike, as_root, generator
 from ._layout import lay_out_genome, numbered
-from ._simulate import CELL_TYPE, _check_sizes, _draw_cells, _rna, _tf_numbers, draw_regulation, draw_types
+from ._regulation import draw_regulation
+from ._simulate import CELL_TYPE, _check_sizes, _draw_cells, _rna, _tf_numbers, draw_types
 
 if TYPE_CHECKING:
     from anndata import AnnData
