@@ -15,8 +15,8 @@ from ..get import split as read_split
 from ..get._read import network_of
 from ..grn.perturbation.shifts import BASELINES
 from ..tl import evaluate_perturbation, perturb
-from ..tl._evaluate_perturbation import CEILING
 from ..tl._expression import open_expression
+from ..tl._perturbation_scores import CEILING
 from ._controls import with_network
 from ._table import LEAST_REWIRED, Run, Table, fingerprint, with_controls
 
