@@ -18,7 +18,7 @@ from grnformer_sc._core.rows import as_rows
 from grnformer_sc.nn.foundation.base import CellTokens, Sequences
 
 helpers = runpy.run_path(str(Path(__file__).with_name("foundations.py")))
-GENES, SMALL, enlarged = helpers["GENES"], helpers["SMALL"], helpers["enlarged"]
+GENES, MEDIANS, SMALL, enlarged = (helpers[name] for name in ("GENES", "MEDIANS", "SMALL", "enlarged"))
 PERTURBED = ["G3", "G11", "G0", "G24"]
 every = pytest.mark.parametrize("name", list(SMALL))
 
@@ -163,3 +163,61 @@ def test_perturbations_are_those_of_a_loop(name, kind, pool, batch_size, chunk, 
     np.testing.assert_allclose(cells.obsm[f"m_{kind}"], of_cells, atol=5e-6)
     np.testing.assert_allclose(cells.varm[f"m_{kind}"], of_genes, atol=5e-6)
     assert np.nanmax(of_cells) > 2e-4  # far above the tolerance
+
+
+SIZES = {"dim": 8, "heads": 2}
+OTHERS = {  # the same weights, read in another way
+    "scgenept, genes that are not expressed": lambda z: grs.model.ScGenePT.untrained(GENES, **SIZES, zero_genes=z),
+    "scgenept, genes of a cell": lambda z: grs.model.ScGenePT.untrained(GENES, **SIZES, n_context=25 if z else 9),
+    "scgpt, places": lambda z: grs.model.ScGPT.untrained(GENES, **SIZES, n_places=20 if z else 9),
+    "scgpt, bins": lambda z: grs.model.ScGPT.untrained(GENES, **SIZES, n_bins=9 if z else 5),
+    "scprint, heads": lambda z: grs.model.ScPRINT.untrained(GENES, dim=8, heads=2 if z else 4),
+    "scprint, counts": lambda z: grs.model.ScPRINT.untrained(GENES, **SIZES, normalisation="log" if z else "sum"),
+    "geneformer, medians": lambda z: grs.model.Geneformer.untrained(
+        MEDIANS if z else dict.fromkeys(GENES, 1.0), **SIZES
+    ),
+    "genecompass, medians": lambda z: grs.model.GeneCompass.untrained(GENES, **SIZES, medians=MEDIANS if z else None),
+}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_a_stored_part_is_that_of_the_model_as_it_is_read(name, cells, tmp_path):
+    found = []
+    for first in (True, False):
+        model = enlarged(OTHERS[name](first))
+        for resume in (tmp_path, False):
+            grs.tl.in_silico_perturbation(cells, model, PERTURBED, device="cpu", resume=resume)
+            found.append(cells.obsm[f"{model.key}_deletion"])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[3])
+    assert not np.array_equal(found[1], found[3], equal_nan=True)
+
+
+def test_bins_are_those_of_all_expressed_genes_of_a_cell(cells):
+    whole, cut = (grs.model.ScGPT.untrained(GENES, **SIZES, n_places=n) for n in (100, 6))
+    of_whole, of_cut = (Alone(model, cells, depth=1) for model in (whole, cut))
+    for cell in range(6):
+        bin_of = dict(zip(*of_whole.cell(cell), strict=False))
+        tokens, bins = of_cut.cell(cell)
+        assert len(tokens) <= 6
+        assert bins[: len(tokens)] == [bin_of[token] for token in tokens]
+
+
+@torch.inference_mode()
+def test_a_flagged_gene_keeps_its_value_where_the_cell_has_more_genes_than_are_read():
+    counts = np.arange(25, 0, -1, dtype=np.float32)[None]
+    model = enlarged(grs.model.ScGenePT.untrained(GENES, **SIZES, n_context=9, zero_genes=False))
+    cells = AnnData(sp.csr_matrix(counts), var=pd.DataFrame(index=GENES))
+    grs.tl.in_silico_perturbation(cells, model, ["G20"], kind="flag", measure="expression", device="cpu")
+    values = torch.from_numpy(np.log1p(counts / counts.sum() * 1e4))[0]
+
+    def predicted(genes: list[int], flagged: int) -> dict[int, float]:
+        tokens = torch.from_numpy(model.tokens[genes])[None]
+        told = torch.tensor([[gene == flagged for gene in genes]])
+        x = Sequences(tokens + 26 * told, torch.tensor([len(genes)]), tokens >= 0, values[genes][None])
+        return dict(zip(genes, model.net.expression(model.net(x))[0].tolist(), strict=True))
+
+    before, after = predicted(list(range(9)), -1), predicted([*range(8), 20], 20)
+    expected = [after[gene] - before[gene] for gene in range(8)]
+    np.testing.assert_allclose(cells.varm["scgenept_flag"][:8, 0], expected, atol=1e-5)
+    assert np.isnan(cells.varm["scgenept_flag"][8:, 0]).all()

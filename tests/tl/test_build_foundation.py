@@ -168,6 +168,53 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(cells, planted, tmp_p
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_regulator_that_one_group_lacks_is_compared_with_the_groups_that_hold_it(cells, planted):
+    silent = cells.copy()
+    silent.obs["condition"] = np.repeat(["a", "b", "c"], 20)
+    x = silent.X.toarray()
+    x[40:, 1] = 0
+    silent.X = sp.csr_matrix(x)
+    edges = build(silent, planted, relative=True, groupby="condition", top=N_GENES)
+    alone = build(silent[:40].copy(), planted, relative=True, groupby="condition", top=N_GENES)
+    own, right = (
+        part[part["tf"] == "G01"].groupby("gene", observed=True)["tf_gene_importance"].max() for part in (edges, alone)
+    )
+    assert len(right) > 20
+    np.testing.assert_allclose(own[right.index], right, rtol=1e-4)
+
+
+@pytest.mark.parametrize("how", [{"relative": True}, {"center": True}])
+def test_signs_are_those_of_the_change_whatever_it_is_compared_with(how, cells):
+    some, model = cells[24:36].copy(), ScGPT.untrained(GENES, dim=8, heads=2, rng=3)
+    edges = build(some, model, score="deletion", measure="expression", groupby="condition", top=10, **how)
+    sign = edges.drop_duplicates(["tf", "gene", "sign"])
+    for group in ("a", "b"):
+        own = some[some.obs["condition"] == group].copy()
+        grs.tl.in_silico_perturbation(own, model, TFS, kind="deletion", measure="expression", device="cpu")
+        change = pd.DataFrame(own.varm["scgpt_deletion"], GENES, TFS)
+        held = grs.get.grn(some, key="grn_scgpt", group=group)
+        assert len(held) > 20
+        assert all(
+            np.sign(change.loc[gene, tf]) == -s
+            for tf, gene, s in zip(held["tf"], held["gene"], held["sign"], strict=True)
+        )
+    assert set(sign["sign"]) == {-1, 1}
+
+
+def test_genes_with_one_token_share_its_links_and_are_no_targets_of_themselves(cells):
+    twins = cells[:12].copy()
+    twins.var["id"] = ["G01" if name == "G30" else name for name in GENES]
+    model = Geneformer.untrained(dict.fromkeys(GENES, 1.0), dim=8, heads=2, layers=2)
+    for score in ("attention", "embedding", "deletion"):
+        edges = build(twins, model, score=score, top=N_GENES, gene_ids="id")
+        names = edges[["tf", "gene"]].astype(str)
+        assert not ((names["tf"] == "G01") & names["gene"].isin(["G01", "G30"])).any()
+        table = names.assign(size=edges["tf_gene_importance"]).pivot_table("size", "gene", "tf")
+        one, twin = table.loc[["G01", "G30"], ["G00", "G02", "G03", "G04"]].to_numpy()
+        np.testing.assert_allclose(one, twin)
+        assert np.isfinite(one).all()
+
+
 def test_what_cannot_be_is_named(cells, planted):
     gpt = ScGPT.untrained(GENES, dim=8, heads=2)
     cases = [
@@ -197,6 +244,13 @@ def test_what_cannot_be_is_named(cells, planted):
         ({"measure": "guess"}, ValueError, "measure must be one of"),
         ({"gene_ids": "id"}, KeyError, "gene_ids='id' names no column of var"),
         ({"top": 0}, ValueError, "top must lie in"),
+        (
+            {"score": "embedding", "layers": 0},
+            ValueError,
+            "layers says how attention is read. Found: score='embedding'",
+        ),
+        ({"score": "token_embedding", "relative": True}, ValueError, "scores that differ between groups"),
+        ({"device": "cuda:7"}, ValueError, "device must be one of this machine. Found: 'cuda:7'"),
     ]
     for options, error, text in cases:
         with pytest.raises(error, match=text):

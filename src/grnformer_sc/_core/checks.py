@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,11 @@ def need_one_of(value: object, allowed: Collection[Any], *, name: str) -> None:
         )
 
 
-def need_between(value: float, low: float, high: float, *, name: str) -> None:
-    """Raise `ValueError` when a number leaves its closed range (NaN included)."""
-    if not low <= value <= high:
+def need_between(value: Any, low: float, high: float, *, name: str) -> None:
+    """Raise `ValueError` when a number leaves its closed range (NaN included), `TypeError` when it is none."""
+    if not isinstance(value, Real):
+        raise fail(TypeError, f"{name} must be a number.", f"{value!r}.", f"give a number from {low} to {high}.")
+    if not low <= float(value) <= high:
         raise fail(
             ValueError, f"{name} must lie in [{low}, {high}].", f"{value!r}.", f"give a {name} inside the range."
         )

@@ -7,12 +7,23 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from .checks import fail
+
 
 def device_of(name: str) -> str:
     """The device that is named; a GPU where there is one for `"auto"`."""
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as error:  # torch says by either what the machine lacks
+        raise fail(
+            ValueError, "device must be one of this machine.", f"{name!r} ({str(error).splitlines()[0]}).",
+            "pass device='auto' or 'cpu'.",
+        ) from error  # fmt: skip
+    return name
 
 
 @contextmanager

@@ -49,6 +49,22 @@ class GrnKeys:
         return f"{self.base}_active_region"
 
     @property
+    def pool(self) -> str:
+        return f"{self.auc_region}_pool"
+
+    @property
+    def of_regions(self) -> list[tuple[str, str]]:
+        """Slots and keys of what the regions of a network say of single cells."""
+        return [("obsm", self.auc_region), ("obsm", self.active_region), ("obs", self.pool)]
+
+    @property
+    def of_cells(self) -> list[tuple[str, str]]:
+        """Slots and keys of all that a network says of single cells; another network makes them stale."""
+        obsm, obsp = (self.auc, self.active, self.cells), (self.connectivities, self.distances)
+        own = [*(("obsm", key) for key in obsm), *(("obsp", key) for key in obsp), ("uns", self.cells)]
+        return [*own, *self.of_regions]
+
+    @property
     def mapped(self) -> str:
         return f"{self.base}_mapped"
 

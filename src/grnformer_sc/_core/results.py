@@ -11,7 +11,10 @@ _ABSENT = object()
 
 @dataclass(slots=True)
 class Results:
-    """Values by slot and key, all complete before the first is written."""
+    """Values by slot and key, all complete before the first is written.
+
+    `stale` names slots and keys of an earlier run that would not fit what is written now: they are taken away.
+    """
 
     obs: dict[str, Any] = field(default_factory=dict)
     var: dict[str, Any] = field(default_factory=dict)
@@ -21,9 +24,13 @@ class Results:
     varp: dict[str, Any] = field(default_factory=dict)
     layers: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
+    stale: list[tuple[str, str]] = field(default_factory=list)
 
     def write(self, adata: Any) -> None:
-        """Put every value into its slot of `adata`, replacing what an earlier run wrote there, or none of them."""
+        """Put every value into its slot of `adata`, replacing what an earlier run wrote there, or none of them.
+
+        Stale ones go as well.
+        """
         written: list[tuple[Any, str, Any]] = []
         try:
             for slot in SLOTS:
@@ -31,6 +38,11 @@ class Results:
                 for key, value in getattr(self, slot).items():
                     written.append((target, key, target.get(key, _ABSENT)))
                     target[key] = value
+            for slot, key in self.stale:
+                target = getattr(adata, slot)
+                if key in target and key not in getattr(self, slot):
+                    written.append((target, key, target[key]))
+                    del target[key]
         except Exception:
             for target, key, before in reversed(written):
                 _restore(target, key, before)

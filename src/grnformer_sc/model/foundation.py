@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -144,9 +144,15 @@ class Foundation(ABC):
         Totals are those of all genes of the data. With `reads_zeros` counts of 0 are stored too.
         """
 
-    def decisive(self) -> list[np.ndarray]:
-        """All weights and the vocabulary: what a stored part of a long run depends on."""
-        return [self.genes.to_numpy(dtype=str), *(x.cpu().float().numpy() for x in self.net.state_dict().values())]
+    @abstractmethod
+    def settings(self) -> list[Any]:
+        """What decides tokens, values and layers beside the vocabulary and the weights."""
+
+    def decisive(self) -> list[Any]:
+        """All that a stored part of a long run depends on: kind, settings, vocabulary, weights."""
+        kind = [self.title, self.front, self.back, self.flag, self.reads_zeros, self.net.n_places, *self.settings()]
+        weights = [x.cpu().float().numpy() for x in self.net.state_dict().values()]
+        return [*kind, self.genes.to_numpy(dtype=str), self.tokens, *weights]
 
     def counts_of(self, counts: Rows, genes: pd.Index, *, min_matched: float = 0.2) -> CountsByToken:
         """Find the genes of some counts in the vocabulary: by its names (versions aside) or by another name it knows."""
@@ -174,12 +180,32 @@ class Foundation(ABC):
         for first, block in counts.counts.blocks():
             yield first, self.tokens_of(block, counts.place, first=first)
 
-    def tokens_of(self, block: sp.csr_matrix, place: np.ndarray, *, first: int = 0) -> CellTokens:
-        """Tokens of some cells; `first` is what an error calls the first of them."""
+    def value_of(
+        self, counts: Float32[np.ndarray, "cells genes"], totals: Float64[np.ndarray, " cells"]
+    ) -> Float32[np.ndarray, "cells genes"]:
+        """Value that a model which is told flags reads of counts, whether they are among the tokens or not."""
+        raise fail(
+            ValueError, "values of single genes are those of a model that is told flags.", f"a {self.title}.",
+            "use kind='deletion' or 'overexpression'.",
+        )  # fmt: skip
+
+    def own_values(
+        self, block: sp.csr_matrix, place: np.ndarray, perturbed: np.ndarray
+    ) -> Float32[np.ndarray, "cells perturbed"]:
+        """Values of some genes (places in the vocabulary) in some cells."""
+        counts = self._by_gene(block, place)[:, perturbed].toarray()
+        return self.value_of(counts, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
+
+    def _by_gene(self, block: sp.csr_matrix, place: np.ndarray) -> sp.csr_matrix:
+        """Counts by the genes of the vocabulary."""
         found = np.flatnonzero(place >= 0)
         shape = (place.size, self.genes.size)
         to_token = sp.csr_matrix((np.ones(found.size, dtype=np.float32), (found, place[found])), shape)
-        part = sp.csr_matrix(block @ to_token)
+        return sp.csr_matrix(block @ to_token)
+
+    def tokens_of(self, block: sp.csr_matrix, place: np.ndarray, *, first: int = 0) -> CellTokens:
+        """Tokens of some cells; `first` is what an error calls the first of them."""
+        part = self._by_gene(block, place)
         part.sort_indices()
         empty = np.flatnonzero(np.diff(part.indptr) == 0)
         if empty.size:
@@ -190,7 +216,7 @@ class Foundation(ABC):
                 "filter them first, for example with sc.pp.filter_cells(adata, min_counts=1).",
             )  # fmt: skip
         if self.reads_zeros:
-            part = with_zeros(part, np.unique(place[found]))
+            part = with_zeros(part, np.unique(place[place >= 0]))
         return self.tokenise(part, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
 
     def reading(
@@ -244,9 +270,11 @@ class Foundation(ABC):
         """
         tokens = self.tokens[counts.place[perturbed]]
         sums = GeneSums.zeros(self.net.n_tokens, perturbed.size, counts=perturbed.size, device=how.device)
-        parts = [
-            perturb(self.net, cells, tokens, how, sums, kind=kind, measure=measure) for _, cells in self._blocks(counts)
-        ]
+        parts = []
+        for first, cells in self._blocks(counts):
+            block = counts.counts.block(first, first + cells.length.size) if kind == "flag" else None
+            own = None if block is None else self.own_values(block, counts.place, counts.place[perturbed])
+            parts.append(perturb(self.net, cells, tokens, how, sums, kind=kind, measure=measure, own=own))
         return np.concatenate(parts), self.by_gene(sums.mean(), counts)
 
     def by_gene(

@@ -66,7 +66,8 @@ class Scorer:
         options: FoundationOptions,
     ) -> Scorer:  # fmt: skip
         """Scorer that reads all heads of the layers that the options name."""
-        options = replace(options, attention=options.attention or model.attention)
+        if options.score == "attention":
+            options = replace(options, attention=options.attention or model.attention)
         if options.score in PERTURBATIONS:
             model.need_perturbation(options.score, options.measure)
         how = model.reading(
@@ -75,7 +76,7 @@ class Scorer:
             precision=options.precision,  # type: ignore[arg-type]
         )  # fmt: skip
         heads = {n: torch.arange(model.net.heads, device=how.device) for n in layers_of(model, options)}
-        return cls(model, place, tfs, options, how, Maps(heads, str(options.attention)))
+        return cls(model, place, tfs, options, how, Maps(heads, options.attention or model.attention))
 
     @property
     def tokens(self) -> Int64[np.ndarray, " genes"]:
@@ -115,6 +116,13 @@ class Scorer:
             return self._cosines(self._by_gene(sums.mean()))
         return self._shifts(counts)
 
+    def of_pairs(self, scores: Float32[np.ndarray, "genes tfs"]) -> Float32[np.ndarray, "genes tfs"]:
+        """Scores for all genes of one token, NaN for a token with itself."""
+        tokens = self.tokens
+        out = scores[shared(tokens)][:, shared(tokens[self.tfs])]
+        out[tokens[:, None] == tokens[self.tfs]] = np.nan
+        return out
+
     def attention(
         self, counts: sp.csr_matrix, *, tfs: Int64[np.ndarray, " tfs"] | None = None, by_map: bool = False
     ) -> Float32[np.ndarray, "maps genes tfs"]:
@@ -124,6 +132,12 @@ class Scorer:
         for cells in self._blocks(counts):
             add_attention(self.model.net, cells, self.how, panel, self.maps, sums)
         return sums.mean()
+
+    def read_for(
+        self, gene: Int64[np.ndarray, " links"], tf: Int64[np.ndarray, " links"]
+    ) -> tuple[Int64[np.ndarray, " links"], Int64[np.ndarray, " links"]]:
+        """Gene and regulator that attention is read for, which have the tokens of these."""
+        return shared(self.tokens)[gene], shared(self.tokens[self.tfs])[tf]
 
     def in_cells(self, counts: sp.csr_matrix, links: sp.csr_matrix) -> sp.csr_matrix:
         """Attention of links in every cell (cells x links); `links` (genes x regulators) holds their numbers from 1."""
@@ -162,8 +176,12 @@ class Scorer:
         sums = GeneSums.zeros(net.n_tokens, tokens.size, counts=tokens.size, device=self.how.device)
         kind = next(name for name in PERTURBATIONS if name == self.options.score)
         measure = next(name for name in MEASURES if name == self.options.measure)
+        perturbed, first = self.place[self.tfs[known]], 0
         for cells in self._blocks(counts):
-            perturb(net, cells, tokens, self.how, sums, kind=kind, measure=measure)
+            block = counts[first : first + cells.length.size]
+            own = self.model.own_values(block, self.place, perturbed) if kind == "flag" else None
+            perturb(net, cells, tokens, self.how, sums, kind=kind, measure=measure, own=own)
+            first += cells.length.size
         out = np.full((self.place.size, self.tfs.size), np.nan, dtype=np.float32)
         out[:, known] = self._by_gene(sums.mean())
         return out
@@ -180,6 +198,14 @@ class Scorer:
         step = settings.chunk_cells
         for first in range(0, counts.shape[0], step):
             yield self.model.tokens_of(counts[first : first + step], self.place, first=first)
+
+
+def shared(tokens: Int64[np.ndarray, " genes"]) -> Int64[np.ndarray, " genes"]:
+    """For every gene the last one with its token, for which scores are kept; those without a token stay themselves."""
+    places = np.arange(tokens.size)
+    last = np.full(int(tokens.max(initial=-1)) + 2, -1)
+    last[tokens[tokens >= 0]] = places[tokens >= 0]
+    return np.where(tokens >= 0, last[tokens], places)
 
 
 def layers_of(model: Foundation, options: FoundationOptions) -> list[int]:

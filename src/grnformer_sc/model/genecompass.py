@@ -214,6 +214,10 @@ class GeneCompass(Foundation):
         """Ensembl ids by other names."""
         return self.vocabulary.names
 
+    def settings(self) -> list[Any]:
+        """Sizes of the encoder, species, and usual expression of the genes."""
+        return [self.net.config, self.species, self.vocabulary.median]
+
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Token of the species, then genes by falling count over usual count, each with log2(1 + it per 10,000 counts).
 

@@ -194,6 +194,10 @@ class Geneformer(Foundation):
         """Ensembl ids by other names."""
         return self.vocabulary.names
 
+    def settings(self) -> list[Any]:
+        """Sizes of the encoder, and usual expression of the genes."""
+        return [self.net.config, self.vocabulary.median]
+
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Genes of every cell by falling count over usual count."""
         return rank_tokens(counts, self.vocabulary, n_places=self.net.n_places)

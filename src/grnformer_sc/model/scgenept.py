@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from .._core.checks import fail, listing, need_between, need_one_of
 from .._core.files import read_text, sha256_of
@@ -194,6 +194,16 @@ class ScGenePT(Foundation):
     def reads_zeros(self) -> bool:
         """As `zero_genes` says."""
         return self.zero_genes
+
+    def settings(self) -> list[Any]:
+        """Sizes of the encoder."""
+        return [self.net.backbone.config]
+
+    def value_of(
+        self, counts: Float32[np.ndarray, "cells genes"], totals: Float64[np.ndarray, " cells"]
+    ) -> Float32[np.ndarray, "cells genes"]:
+        """log(1 + count per 10,000)."""
+        return np.log1p(counts / totals[:, None] * PER).astype(np.float32)
 
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Genes by falling count, each with log(1 + count per 10,000), at most as many as the model reads.

@@ -130,17 +130,21 @@ class ScGPT(Foundation):
         """One for <cls>."""
         return 1
 
+    def settings(self) -> list[Any]:
+        """Sizes of the encoder, the number of bins among them."""
+        return [self.net.backbone.config]
+
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """<cls>, then the expressed genes by falling count, each with its bin among the counts of the cell.
 
-        Of a cell with more genes than places those with the largest counts are read; the original draws them at random.
-        Bins do not change when a cell is scaled or its logarithm is taken.
+        Of a cell with more genes than places those with the largest counts are read; the original draws them at random. Bins
+        are those among all expressed genes of the vocabulary, as in the original, which bins before it draws; they do not
+        change when a cell is scaled or its logarithm is taken.
         """
         taken, length = ranked(counts.data, counts.indptr, self.net.n_places - 1)
         index = counts.indices[taken]
         kept = sp.csr_matrix((counts.data[taken], index, np.r_[0, np.cumsum(length)]), counts.shape)
-        edges = quantile_edges(kept, self.net.backbone.config.n_bins)
-        bins = _bins(kept, edges)
+        bins = _bins(kept, quantile_edges(counts, self.net.backbone.config.n_bins))
         tokens, starts = framed(self.tokens[index], length, [self.net.backbone.cls])
         return CellTokens(tokens, starts, framed(bins, length, [0.0])[0])
 

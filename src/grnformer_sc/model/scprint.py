@@ -182,6 +182,10 @@ class ScPRINT(Foundation):
         """That of the depth, where there is one, and those of the classes."""
         return self.net.front
 
+    def settings(self) -> list[Any]:
+        """Sizes of the encoder, and what becomes of counts."""
+        return [self.net.config]
+
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Tokens of the cell, then its most expressed genes with their values; and the total of each cell."""
         taken, length = ranked(counts.data, counts.indptr, self.net.config.n_context)

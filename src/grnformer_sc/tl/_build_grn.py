@@ -216,6 +216,8 @@ def build_grn(
 def _need_unset(method: str, given: dict[str, Any]) -> None:
     """Raise `ValueError` for arguments that a method does not know."""
     fix = f"leave them out, or use method={DEFAULT_METHOD!r}."
+    if given.get("prior") is not None and method in SYSTEMS and "prior" in SYSTEMS[method].names:
+        fix = "pass the prior among options={'prior': ...}."
     if "options" in given:
         fix = f"leave options out; they are of {listing(SYSTEMS)}."
     need_unset(given, expected=f"method={method!r} has no such options.", fix=fix)

@@ -65,6 +65,12 @@ class System:
     resumes: bool = False
     prior: bool = False
 
+    @property
+    def names(self) -> list[str]:
+        """Names of its options."""
+        kind: Any = self.options
+        return [field.name for field in fields(kind)]
+
 
 SYSTEMS: dict[str, System] = {
     "celloracle": System(CellOracleOptions, infer_celloracle, by_group=True, evidence=True),
@@ -165,6 +171,11 @@ def with_prior(options: Mapping[str, Any] | None, prior: Any) -> Mapping[str, An
 def options_of(method: str, given: Mapping[str, Any] | None) -> Any:
     """Options of a system as its class, with the names that it knows."""
     kind: Any = SYSTEMS[method].options
+    if given is not None and not isinstance(given, Mapping):
+        raise fail(
+            TypeError, f"options must be a dictionary, of {listing(SYSTEMS[method].names)}.", f"{given!r}.",
+            "pass options={name: value}.",
+        )  # fmt: skip
     given = dict(given or {})
     known = {field.name: field for field in fields(kind)}
     unknown = [name for name in given if name not in known]

@@ -43,7 +43,7 @@ def consensus_grn(
 
     Methods err in different ways, so the mean of their rankings is about as good as the best of them, without knowing which
     that is (Marbach et al. 2012). Regions come from the networks that have any; the sign of a TF-gene pair is that for
-    which most networks speak.
+    which more places speak: the earlier a network ranks a pair, the more its sign counts.
 
     Parameters
     ----------

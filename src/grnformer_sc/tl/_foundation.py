@@ -15,7 +15,13 @@ from .._core.checks import fail
 from .._core.logging import progress
 from .._core.rng import generator
 from ..grn.embedding import log_normalise
-from ..grn.systems.foundation.links import best_links, gene_level, signed_by_change, signed_by_correlation
+from ..grn.systems.foundation.links import (
+    best_links,
+    beyond_others,
+    gene_level,
+    signed_by_change,
+    signed_by_correlation,
+)
 from ..grn.systems.groups import GroupNetworks
 from ..nn.foundation.options import FoundationOptions
 from ._embed import gene_names
@@ -44,12 +50,16 @@ def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: st
     if options.n_heads is not None:
         scorer, stored["heads"] = choose_heads(scorer, given, options, chosen)
     counts = {group: given.cells.counts.take(rows) for group, rows in chosen.items()}
-    scores = _scores(scorer, counts, given.checkpoint, relative=options.relative)
+    scores = _scores(scorer, counts, given.checkpoint)
+    sizes = {group: np.abs(score) for group, score in scores.items()} if options.changes else scores
+    if options.relative:
+        sizes = beyond_others(sizes)
     share, weights = [], []
-    for group, score in scores.items():
-        explained, left = gene_level(score)
+    for group, size in sizes.items():
+        explained, left = gene_level(size)
         share.append(explained)
-        weights.append(_links(left if options.center else score, scorer, counts[group]))
+        links = best_links(left if options.center else size, scorer.tfs, options.top)
+        weights.append(_signed(links, scores[group], scorer, counts[group]))
     _log(name, model, names, share)
     networks = GroupNetworks(genes, tuple(names), weights)
     edges, holds = networks.edges(scorer.tfs)
@@ -64,12 +74,11 @@ def infer_foundation(given: SystemInput, options: FoundationOptions, *, name: st
     return SystemNetwork(edges, holds, stored, dropped, {CELLS: _in_cells(scorer, given, edges)})
 
 
-def _links(score: np.ndarray, scorer: Scorer, counts: sp.csr_matrix) -> sp.csr_matrix:
-    """The best links of every regulator with their signs."""
-    kind, changes = scorer.options.score, scorer.options.measure == "expression"
-    links = best_links(np.abs(score) if changes else score, scorer.tfs, scorer.options.top)
-    if changes and kind != "flag":
-        return signed_by_change(links, score, scorer.tfs, raised=kind == "overexpression")
+def _signed(links: sp.csr_matrix, score: np.ndarray, scorer: Scorer, counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Links with the sign of the change of their gene, or of the correlation in the cells."""
+    options = scorer.options
+    if options.changes and options.score != "flag":
+        return signed_by_change(links, score, scorer.tfs, raised=options.score == "overexpression")
     return signed_by_correlation(links, log_normalise(counts))
 
 
@@ -110,11 +119,9 @@ def _rows(given: SystemInput, code: int, most: int, name: str) -> np.ndarray:
     return rows
 
 
-def _scores(
-    scorer: Scorer, counts: dict[str, sp.csr_matrix], checkpoint: Checkpoint, *, relative: bool
-) -> dict[str, np.ndarray]:
-    """Scores genes x regulators by group; each less the mean of the others if they are to be relative."""
-    if relative and len(counts) < 2:
+def _scores(scorer: Scorer, counts: dict[str, sp.csr_matrix], checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """Scores genes x regulators by group."""
+    if scorer.options.relative and len(counts) < 2:
         raise fail(
             ValueError,
             "relative=True compares groups of cells.",
@@ -123,18 +130,15 @@ def _scores(
         )
     out = {}
     for name in progress(list(counts), title=f"{scorer.model.title}: groups", total=len(counts)):
-        out[name] = scorer.kept_scores(counts[name], checkpoint)
-    if not relative:
-        return out
-    total = sum(out.values())
-    return {name: score - (total - score) / (len(out) - 1) for name, score in out.items()}
+        out[name] = scorer.of_pairs(scorer.kept_scores(counts[name], checkpoint))
+    return out
 
 
 def _in_cells(scorer: Scorer, given: SystemInput, edges: pd.DataFrame) -> sp.csr_matrix:
     """Attention of every link in every cell, in blocks; links of both signs share theirs."""
     genes = given.cells.genes
-    gene = genes.get_indexer(edges["gene"])
     tf = pd.Index(scorer.tfs).get_indexer(genes.get_indexer(edges["tf"]))
+    gene, tf = scorer.read_for(genes.get_indexer(edges["gene"]), tf)
     pair, own = np.unique(gene * scorer.tfs.size + tf, return_inverse=True)
     numbers = np.arange(1, pair.size + 1)
     links = sp.csr_matrix((numbers, np.divmod(pair, scorer.tfs.size)), (genes.size, scorer.tfs.size))

@@ -31,6 +31,7 @@ def network_results(
 ) -> Results:
     """Collect all slots of a new network; `fdr` holds the rates of its eRegulons by name."""
     out = cell_results(scores, keys, rna.obs_names, groups)
+    out.stale = keys.of_cells
     eregulons = scores.network.eregulons
     if scores.region is not None:
         eregulons = eregulons.assign(agreement=modality_agreement(scores))
@@ -45,7 +46,7 @@ def link_results(
     network: Network, keys: GrnKeys, rna: AnnData, groups: pd.Series, record: dict[str, Any], stored: Mapping[str, Any]
 ) -> Results:
     """Collect the slots of a network that scores no cells, and what its system has `stored` beside it."""
-    out = Results()
+    out = Results(stale=keys.of_cells)
     out.obs[keys.group] = pd.Categorical(groups.astype(str), categories=list(network.group_names))
     out.uns[keys.uns] = {**network.to_uns(), "params": record, **stored}
     out.varp[keys.varp] = weight_matrix(network.edges, rna.var_names)
@@ -55,13 +56,13 @@ def link_results(
 def cell_results(scores: CellScores, keys: GrnKeys, cells: pd.Index, groups: pd.Series) -> Results:
     """Collect bits, AUC, the graph of cells and the group labels of scored cells."""
     names = scores.network.eregulons["name"].astype(str).to_numpy()
-    out = Results()
+    out = Results(stale=keys.of_regions)
     out.obs[keys.group] = pd.Categorical(groups.astype(str), categories=list(scores.network.group_names))
     _activity(out, scores.gene, keys.auc, keys.active, cells, names)
     if scores.region is not None:
         _activity(out, scores.region, keys.auc_region, keys.active_region, cells, names)
     if scores.pool_size is not None:
-        out.obs[f"{keys.auc_region}_pool"] = scores.pool_size.astype(np.int32)
+        out.obs[keys.pool] = scores.pool_size.astype(np.int32)
     out.obsp[keys.connectivities] = scores.graph.connectivities
     out.obsp[keys.distances] = scores.graph.distances
     out.uns[keys.cells] = {

@@ -45,7 +45,8 @@ class FoundationOptions:
     n_heads
         Attention heads that are read: those that rank the known links of half of the TFs best; the other half judges.
     relative
-        Score every group by its difference to the mean of the other groups; with two conditions this is their difference.
+        Score every group by its difference to the mean of the other groups whose cells hold the pair (0 where none does);
+        with two conditions this is their difference. Of changes of expression the sizes are compared.
     center
         Take the mean of each gene and of each regulator out of the scores, which leaves what the pair adds.
     top
@@ -85,12 +86,17 @@ class FoundationOptions:
     device: str = "auto"
     precision: str = "float32"
 
+    @property
+    def changes(self) -> bool:
+        """Whether scores are signed changes of expression."""
+        return self.measure == "expression"
+
     def __post_init__(self) -> None:
         need_one_of(self.score, SCORES, name="score")
         need_one_of(self.measure, MEASURES, name="measure")
         if self.attention is not None:
             need_one_of(self.attention, ATTENTIONS, name="attention")
-        if isinstance(self.layers, str):
+        if self.layers is not None and not isinstance(self.layers, int):
             need_one_of(self.layers, ("all",), name="layers")
         need_between(self.top, 1, 10**9, name="top")
         need_between(self.max_cells, 2, 10**9, name="max_cells")
@@ -101,10 +107,24 @@ class FoundationOptions:
                 ValueError, "heads are chosen by known links: prior and n_heads go together.",
                 "one of them without the other.", "pass both, or neither to read all heads.",
             )  # fmt: skip
-        if self.measure == "expression" and self.score not in PERTURBATIONS:
+        if self.changes and self.score not in PERTURBATIONS:
             raise fail(
                 ValueError, "measure='expression' compares a gene before and after a perturbation.",
                 f"score={self.score!r}.", f"pass score= one of {', '.join(PERTURBATIONS)}.",
+            )  # fmt: skip
+        unread = [
+            name for name, given in (("attention", self.attention), ("layers", self.layers))
+            if given is not None and self.score != "attention"
+        ]  # fmt: skip
+        if unread:
+            raise fail(
+                ValueError, f"{unread[0]} says how attention is read.", f"score={self.score!r}.",
+                f"leave {unread[0]} out, or pass score='attention'.",
+            )  # fmt: skip
+        if self.relative and self.score == "token_embedding":
+            raise fail(
+                ValueError, "relative=True needs scores that differ between groups.",
+                "score='token_embedding', which is the same in all of them.", "pass score='embedding'.",
             )  # fmt: skip
         wrong = [
             name for name, given in (("n_heads", self.n_heads is not None), ("per_cell", self.per_cell))

@@ -73,14 +73,15 @@ def perturb(
     *,
     kind: Perturbation = "deletion",
     measure: Measure = "embedding",
+    own: Float32[np.ndarray, "cells perturbed"] | None = None,
 ) -> Float32[np.ndarray, "cells perturbed"]:
     """Cosine shift (1 - cosine) of every cell when one gene is perturbed; NaN where it cannot be.
 
     A deleted gene is taken out of the sequence and the rest moves up one place. An over-expressed one comes first among
     the genes with the largest value of the cell, whether it was there or not; a sequence that is full loses its last gene.
     A model that is told which genes are perturbed (`how.flag`) keeps a deleted gene, first among the genes with value 0;
-    `"flag"` tells it so and leaves the value as it was. The shift of every other gene of the cell, or the change of its
-    predicted expression, is added to `genes` (tokens x perturbed).
+    `"flag"` tells it so and leaves the value, one of `own`. The shift of every other gene of the cell, or the change of the
+    predicted expression of every gene that is a token before and after, is added to `genes` (tokens x perturbed).
     """
     out = np.full((cells.length.size, tokens.size), np.nan, dtype=np.float32)
     for rows in batches(cells.length, how.batch_size):
@@ -91,16 +92,20 @@ def perturb(
         for part in edits.parts(how.batch_size):
             x, source = _edited(cells, rows[part.cell], part.place, tokens[part.which], net.n_places, how, kind)
             at = torch.from_numpy(part.cell).to(h.device)
-            if x.values is not None and before.values is not None and kind != "deletion":
-                x.values[:, how.front] = _raised(before.values[at], part.place, kind)
+            if x.values is not None and before.values is not None and kind == "overexpression":
+                x.values[:, how.front] = before.values[at].amax(dim=1)  # those of padding are 0, none is below
+            if x.values is not None and own is not None:
+                x.values[:, how.front] = torch.from_numpy(own[rows[part.cell], part.which]).to(h.device)
             after = hidden(net, x, how)
             shift = 1 - functional.cosine_similarity(pooled[at], _pooled(after, x.genes, how))
             out[rows[part.cell], part.which] = shift.cpu().numpy()
             if genes is not None:
-                both = x.genes & (source >= 0)
+                if measure == "expression" and (kind != "deletion" or how.flag):  # the gene itself is there, too
+                    source[:, how.front] = torch.from_numpy(np.where(part.place < NOWHERE, part.place, -1))
+                both, index = x.genes & (source >= 0), x.index.remainder(how.flag) if how.flag else x.index
                 old, new = said[at[:, None], source.clamp(0, h.shape[1] - 1)], _said(net, after, measure)
                 moved = new - old if measure == "expression" else 1 - functional.cosine_similarity(old, new, dim=2)
-                _add_shifts(genes, x.index, both, moved, part.which)
+                _add_shifts(genes, index, both, moved, part.which)
     return out
 
 
@@ -108,15 +113,6 @@ def perturb(
 def _said(net: FoundationNet, h: Float[Tensor, "cells places dim"], measure: Measure) -> Tensor:
     """What is compared of every gene."""
     return net.expression(h) if measure == "expression" else h
-
-
-def _raised(values: Float[Tensor, "edits places"], place: np.ndarray, kind: Perturbation) -> Float[Tensor, " edits"]:
-    """Value of a gene that is not deleted: the largest of its cell, or its own."""
-    if kind == "overexpression":
-        return values.amax(dim=1)  # those of padding are 0, none is below
-    at = torch.from_numpy(np.where(place < NOWHERE, place, 0)).to(values.device)
-    there = torch.from_numpy(place < NOWHERE).to(values.device)
-    return values.gather(1, at[:, None])[:, 0] * there
 
 
 def _edits(before: Sequences, tokens: np.ndarray, n_tokens: int, how: Reading, kind: Perturbation) -> _Edits:

@@ -27,6 +27,16 @@ def gene_level(
     return share, np.where(there, left, np.nan).astype(scores.dtype)
 
 
+def beyond_others(
+    scores: dict[str, Float[np.ndarray, "genes tfs"]],
+) -> dict[str, Float[np.ndarray, "genes tfs"]]:
+    """Scores of every group less the mean of the other groups that hold the pair (0 where none does)."""
+    there = {name: np.isfinite(score) for name, score in scores.items()}
+    filled = {name: np.where(there[name], score, 0) for name, score in scores.items()}
+    total, n = sum(filled.values()), sum(there.values())
+    return {name: score - (total - filled[name]) / np.maximum(n - there[name], 1) for name, score in scores.items()}
+
+
 def best_links(scores: Float[np.ndarray, "genes tfs"], tfs: Int64[np.ndarray, " tfs"], top: int) -> sp.csr_matrix:
     """The `top` genes with the largest score above 0 of every regulator but itself, as genes x genes (from regulator)."""
     scores = np.where(np.isfinite(scores) & (scores > 0), scores, 0).astype(np.float64)
