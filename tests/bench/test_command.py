@@ -61,6 +61,8 @@ def test_arguments_are_checked(
 ) -> None:
     with pytest.raises(ValueError, match=r"\['levels'\] are no arguments of perturbation.*level"):
         main(["perturbation", cells, str(tmp_path / "s.csv"), "levels=0"])
+    with pytest.raises(ValueError, match=r"drug_sensitivity needs \[labels\].*add labels=<value>"):
+        main(["drug_sensitivity", cells, cells, str(tmp_path / "s.csv")])
     assert main(["perturbation"]) == 2
     assert main(["nothing", cells, "s.csv"]) == 2
     assert "TASK: perturbation, drug_response, drug_sensitivity" in capsys.readouterr().err

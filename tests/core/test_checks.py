@@ -20,6 +20,7 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: checks.need_one_of("x", ("y", "z"), name="method"), ValueError, r"method must be one of \[y, z\].*'x'"),
     (lambda: checks.need_between(2, 0, 1, name="top"), ValueError, r"top must lie in \[0, 1\]"),
     (lambda: checks.need_between(float("nan"), 0, 1, name="top"), ValueError, "nan"),
+    (lambda: checks.need_between("5", 0, 1, name="top"), TypeError, "top must be a number. Found: '5'"),
     (lambda: checks.need_unique(["a", ""], what="genes"), ValueError, r"must not be empty.*1 empty of 2.*position 1"),
     (lambda: checks.need_unique(["a", "b", "a"], what="genes"), ValueError, r"unique.*1 repeated: \[a\]"),
     (lambda: checks.need_finite_nonnegative(ONES * np.nan, what="RNA"), ValueError, "4 NaN or infinite"),

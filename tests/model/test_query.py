@@ -146,3 +146,4 @@ def test_misuse_is_named(model, cells, tmp_path):
     normalised.X = normalised.X * np.float32(0.3)
     with pytest.raises(ValueError, match="raw counts"):
         GRNFormer.load_query_data(normalised, model)
+    assert not [name for name in normalised.uns if name.startswith("_scvi")]

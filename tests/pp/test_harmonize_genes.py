@@ -42,6 +42,16 @@ def test_counts_of_merged_genes_are_summed_in_x_and_layers(adata):
     assert (adata.X != before.X).nnz == 0
 
 
+def test_sums_of_logarithms_are_named(adata, caplog):
+    grs.pp.harmonize_genes(adata, to=TARGET, aliases=ALIASES)
+    assert "sums of logarithms" not in caplog.text
+    adata.layers["logs"] = adata.X.log1p()
+    grs.pp.harmonize_genes(adata, to=TARGET, aliases=ALIASES, merge="best")
+    assert "sums of logarithms" not in caplog.text
+    grs.pp.harmonize_genes(adata, to=TARGET, aliases=ALIASES)
+    assert "2 genes were merged by summing, and layers['logs'] holds no counts: sums of logarithms" in caplog.text
+
+
 def test_the_best_match_alone_and_drop(adata):
     out = grs.pp.harmonize_genes(adata, to=TARGET, aliases=ALIASES, merge="best", unmatched="drop")
     np.testing.assert_array_equal(out.X.toarray(), adata.X.toarray()[:, [1, 2, 4]])

@@ -93,3 +93,34 @@ def test_without_a_network_it_says_how_to_make_one(toy):
 def test_copy_returns_the_result(built):
     made = grs.tl.cell_grn(built["rna"][:30].copy(), net=built["rna"].uns["grn"], copy=True)
     assert sp.issparse(made.obsm["grn_active"])
+
+
+@pytest.mark.parametrize("again", ["build", "score"])
+def test_another_network_leaves_nothing_of_the_one_before(built, again):
+    rna = built["rna"].copy()
+    if again == "build":
+        grs.tl.build_grn(rna, groupby="cell_type", tfs=list(rna.var_names[rna.var["is_tf"]][:5]))
+    else:
+        links = grs.get.grn(rna)[["tf", "gene", "sign"]].drop_duplicates().groupby("tf", observed=True).head(20)
+        grs.tl.cell_grn(rna, net=links, groupby="cell_type", thresholds="fit")
+    assert not {"grn_auc_region", "grn_active_region"} & set(rna.obsm)
+    assert "grn_auc_region_pool" not in rna.obs
+    edges = grs.get.grn(rna)[["tf", "gene"]].astype(str).drop_duplicates()
+    assert rna.varp["grn"].nnz == len(edges)
+    fresh = built["rna"].copy()
+    fresh.obsm["grn_active_region"] = built["rna"].obsm["grn_active_region"]
+    fresh.obsm["grn_auc_region"] = built["rna"].obsm["grn_auc_region"].add_prefix("old ")
+    with pytest.raises(ValueError, match="must be of the eRegulons of its network"):
+        grs.pp.map_reference(rna.copy(), fresh, kind="region", k=1, cut=None)
+
+
+def test_a_rebuilt_system_leaves_no_scores_of_cells(built):
+    rna, options = built["rna"].copy(), {"top": 30}
+    model = grs.model.Geneformer.untrained(dict.fromkeys(rna.var_names, 1.0), dim=8, heads=2, layers=1)
+    given = {"checkpoint": model, "device": "cpu", "max_cells": 20}
+    grs.tl.build_grn(rna, method="geneformer", tfs="is_tf", options={**given, **options, "per_cell": True})
+    grs.tl.cell_grn(rna, key_added="grn_geneformer", thresholds="fit")
+    assert {"grn_geneformer_active", "grn_geneformer_cells"} <= set(rna.obsm)  # of the same network: both stay
+    grs.tl.build_grn(rna, method="geneformer", tfs="is_tf", options={**given, "top": 5})
+    assert not [name for name in (*rna.obsm, *rna.obsp) if name.startswith("grn_geneformer")]
+    assert "grn_geneformer_cells" not in rna.uns

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy import stats
 
 import grnformer_sc as grs
 
@@ -108,6 +109,18 @@ def test_shares_are_those_of_the_graphs_of_cells(rna):
     cell = rna.obs_names[inside & on][0]
     drawn = grs.get.cell_graph(rna, cell)
     assert ((drawn["gene"] == link["gene"]) & (drawn["eregulon"] == link["eregulon"])).any()
+
+
+def test_without_moderation_activity_is_compared_by_students_t(rna):
+    found = {}
+    for moderate in (True, False):
+        grs.tl.rank_eregulons(rna, "drug", reference="no", sample_key="donor", moderate=moderate)
+        found[moderate] = grs.get.rank_eregulons(rna, group="yes").set_index("eregulon")["p"]
+    mean = rna.obsm["grn_auc"].groupby(rna.obs["donor"].to_numpy()).mean()
+    drugged = mean.index.isin(rna.obs.loc[rna.obs["drug"] == "yes", "donor"])
+    right = stats.ttest_ind(mean[drugged], mean[~drugged]).pvalue
+    np.testing.assert_allclose(found[False][mean.columns], right, rtol=1e-4)
+    assert (found[True][mean.columns] != found[False][mean.columns]).all()
 
 
 def test_an_open_file_gives_the_same_bits(rna, tmp_path):

@@ -87,8 +87,9 @@ def test_a_mudata_gets_its_results_in_the_rna_modality():
     assert "mine" in mdata["gex"].uns
 
 
-def test_the_control_writes_no_attention():
+def test_the_control_writes_no_attention_and_leaves_none():
     adata = toy_rna()
+    adata.varm["grnformer_attention"] = np.ones((adata.n_vars, 3), dtype=np.float32)  # of an earlier fit
     grs.tl.fit(adata, use_grn=False, **QUICK)
     assert "grnformer_attention" not in adata.varm
     assert "X_grnformer" in adata.obsm
@@ -121,6 +122,15 @@ def test_bad_input_is_named_and_nothing_is_written(harm, error, message):
     with pytest.raises(error, match=message):
         grs.tl.fit(adata, **QUICK)
     assert slots == {name: list(getattr(adata, name)) for name in slots}
+
+
+def test_what_fails_on_the_way_leaves_nothing():
+    adata = toy_rna()
+    with pytest.raises(TypeError, match=r"TrainConfig has the fields .*Found: \[lrr\]"):
+        grs.tl.fit(adata, **QUICK, train_settings={"lrr": 1})
+    with pytest.raises(TypeError, match=r"ModelConfig has the fields .*Found: \[dims\]"):
+        grs.tl.fit(adata, model_settings={"dims": 16})
+    assert not [name for name in adata.uns if name.startswith("_scvi")]
 
 
 def test_an_argument_given_twice_is_named():

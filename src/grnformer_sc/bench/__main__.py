@@ -29,7 +29,9 @@ def main(words: list[str]) -> int:
         sys.stderr.write(USAGE.format(", ".join(TASKS)))
         return 2
     make = getattr(bench, plain[0])
-    table = make(*(ad.read_h5ad(path) for path in plain[1:-1]), **arguments(make, named))
+    files = plain[1:-1]
+    told = arguments(make, named, n_files=len(files))
+    table = make(*(ad.read_h5ad(path) for path in files), **told)
     board = bench.report(bench.run(table, Path(plain[-1])))
     main_rows = board[board["metric"] == table.headline]
     first = board.iloc[0]
@@ -41,12 +43,18 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def arguments(make: Any, named: dict[str, str]) -> dict[str, Any]:
-    """Read values as YAML; a name that the table does not take is an error."""
+def arguments(make: Any, named: dict[str, str], *, n_files: int) -> dict[str, Any]:
+    """Read values as YAML; a name that the table does not take, or one that it lacks, is an error."""
     known = inspect.signature(make).parameters
     unknown = [name for name in named if name not in known]
     if unknown:
         raise fail(ValueError, f"{unknown} are no arguments of {make.__name__}.", f"{listing(known)}.", "use these.")
+    asked = [name for name, one in list(known.items())[n_files:] if one.default is one.empty and name not in named]
+    if asked:
+        raise fail(
+            ValueError, f"{make.__name__} needs {listing(asked)}.", f"{n_files} files and {listing(named)}.",
+            f"add {asked[0]}=<value>, or the file that is missing.",
+        )  # fmt: skip
     return {name: yaml.safe_load(value) for name, value in named.items()}
 
 

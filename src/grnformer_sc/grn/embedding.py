@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, svds
 from threadpoolctl import threadpool_limits
 
+from .._core.checks import fail
 from .._core.rows import Rows, as_rows
 
 SCALE = 1e4  # counts per cell after normalisation
@@ -109,6 +110,11 @@ def _truncated_svd(
     In float32 throughout: vectors of another type would make scipy copy the values of `x` in every product.
     """
     n_rows, n_cols = x.shape
+    if min(n_rows, n_cols) < 2:
+        raise fail(
+            ValueError, "principal components need at least 2 cells and 2 genes.", f"{n_rows} x {n_cols}.",
+            "check the filters of cells and genes.",
+        )  # fmt: skip
     rank = max(1, min(n_comps, n_rows - 1, n_cols - 1))
     centre = mean.astype(np.float32)
     centred = LinearOperator(

@@ -178,10 +178,11 @@ class GRNFormer(TrainedModel):
         MemoryError
             A step does not fit into memory.
         """
-        config = TrainConfig(
-            max_epochs=max_epochs, batch_size=batch_size, train_size=train_size, early_stopping=early_stopping, lr=lr,
-            **settings,
-        )  # fmt: skip
+        own = {
+            "max_epochs": max_epochs, "batch_size": batch_size, "train_size": train_size,
+            "early_stopping": early_stopping, "lr": lr,
+        }  # fmt: skip
+        config = TrainConfig.from_dict({**own, **settings})
         where = Run(
             accelerator=accelerator,
             devices=devices,

@@ -17,6 +17,7 @@ from ..data.fields import UNKNOWN, CellData, need_known_groups, read_cells
 from .assemble import build_net
 from .context import Context
 from .net import CellSummaryNet
+from .registration import undone_by_errors
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,6 +76,11 @@ def recipe(model: GRNFormer) -> dict[str, Any]:
 def carry_over(model: GRNFormer, trained: GRNFormer, adata: AnnData, freeze: Freeze) -> None:
     """Make `model` (bare, of the same class) the trained one with other cells as its data."""
     need_one_of(freeze, ("none", "backbone"), name="freeze")
+    with undone_by_errors(adata):
+        _carry_over(model, trained, adata, freeze)
+
+
+def _carry_over(model: GRNFormer, trained: GRNFormer, adata: AnnData, freeze: Freeze) -> None:
     context, train_config = trained.trained_state()
     trained.setup_anndata(adata, layer=trained.layer, grn_key=trained.grn_key)
     BaseModelClass.__init__(model, adata)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from .. import get
 from .._core.checks import fail
 from ._order import cluster_order, take_turns
-from ._style import NORMAL, SMALL, dots, name_ticks, new_axes, shown_note, side_bar, tidy
+from ._style import NORMAL, SMALL, dots, name_ticks, need_top, new_axes, shown_note, side_bar, tidy
 
 DOT = 90.0  # area of a full dot in square points
 SIZES = (0.25, 0.5, 1.0)
@@ -55,6 +55,7 @@ def activity(data: Any, *, n: int = 3, key: str = "grn", rna: str = "rna", ax: A
     >>> grs.pl.activity(mdata).get_ylabel()
     'Cell type'
     """
+    need_top(n, "eRegulons to show of every cell type", name="n")
     table = get.groups(data, key=key, rna=rna)
     kept = table[table["kept"]].sort_values("rss", ascending=False, kind="stable")
     if kept.empty:

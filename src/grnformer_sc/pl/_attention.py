@@ -19,6 +19,7 @@ from ._attention_panels import (
     regulator_bars,
     regulators_panel,
 )
+from ._style import need_top
 
 Kind = Literal["overview", "regulators", "links", "enrichment"]
 KINDS = ("overview", "regulators", "links", "enrichment")
@@ -85,6 +86,7 @@ def attention(
     'Regulator'
     """
     need_one_of(kind, KINDS, name="kind")
+    need_top(top, "rows to show", name="top")
     if kind == "overview" and ax is not None:
         raise fail(
             ValueError, "the overview has several panels.", "ax=.", "pass figure=, or choose one panel with kind=."

@@ -72,7 +72,7 @@ def leaderboard(board: pd.DataFrame, *, metric: str | None = None, ax: Axes | No
     tidy(ax, grid="x")
     n_items = int(shown["n"].max())
     ax.set_xlabel(f"{metric} (mean of {n_items} {shown['unit'].iloc[0]}s, 95 % interval)", fontsize=SMALL)
-    ax.set_title(str(shown["table"].iloc[0]).replace("_", " ").capitalize(), fontsize=NORMAL, loc="left")
+    ax.set_title(str(shown["table"].iloc[0]).replace("_", " ").capitalize(), fontsize=NORMAL, loc="left", pad=16)
     kinds = [kind for kind in COLOURS if (shown["kind"] == kind).any()]
     handles = [Line2D([], [], marker="o", color=COLOURS[kind], label=kind, markersize=5) for kind in kinds]
     ax.legend(

@@ -14,7 +14,7 @@ from .. import get
 from .._core.checks import fail
 from .._core.optional import need
 from ._order import take_turns
-from ._style import ACTIVATES, GREY, NORMAL, REPRESSES, SMALL, new_axes, shown_note
+from ._style import ACTIVATES, GREY, NORMAL, REPRESSES, SMALL, need_top, new_axes, shown_note
 
 LINE = 8.4  # points that the name of a target needs on the ring; weaker targets in between stay without one
 UPRIGHT = 6  # names of more TFs than this point to the centre, because they would meet
@@ -81,6 +81,8 @@ def network(
     >>> grs.pl.network(mdata, n_regulators=2).get_title(loc="left")
     'All cell types'
     """
+    need_top(n_targets, "targets to draw", name="n_targets")
+    need_top(n_regulators, "regulators to draw", name="n_regulators")
     links = get.network(data, group=group, key=key, rna=rna)
     chosen = (
         _specific_tfs(data, links, group, n_regulators, key=key, rna=rna) if regulators is None else list(regulators)

@@ -20,7 +20,9 @@ FEWEST = 0.2  # cells in a square, in units of the median of occupied ones, from
 def perturbation_flow(
     data: Any, *, n_grid: int = 20, key: str = "grn_ko", rna: str = "rna", ax: Axes | None = None
 ) -> Axes:
-    """Plot the movement of `tl.perturbation_flow` as mean arrows of squares; cells are coloured by their perturbation score.
+    """Plot the movement of `tl.perturbation_flow` as mean arrows of squares, cells coloured by their perturbation score.
+
+    Without a pseudotime there is no such score, and cells are grey.
 
     Parameters
     ----------

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CHECKED = 256  # cells in which logarithms would be seen
+
 Merge = Literal["sum", "best"]
 Unmatched = Literal["keep", "drop"]
 VAR_COLUMNS = (
@@ -193,6 +195,7 @@ def _renamed(adata: AnnData, found: pd.DataFrame, keep: np.ndarray, merge: Merge
         place[codes[best]] = np.arange(best.size)
         rows = np.flatnonzero(keep)
         pool = sp.csr_matrix((np.ones(rows.size), (rows, place[codes[rows]])), (adata.n_vars, best.size))
+        _warn_of_logs(adata, n_merged)
         if adata.X is not None:
             out.X = _summed(adata.X, pool)
         for name in adata.layers:
@@ -200,6 +203,22 @@ def _renamed(adata: AnnData, found: pd.DataFrame, keep: np.ndarray, merge: Merge
     out.var_names = pd.Index(found["after"].to_numpy()[best].astype(str))
     out.var["name_before"] = found["before"].to_numpy()[best].astype(str)
     return out, n_merged
+
+
+def _warn_of_logs(adata: AnnData, n_merged: int) -> None:
+    """Values that are no counts are summed too, which for logarithms means nothing."""
+    named = {"X": adata.X, **{f"layers[{name!r}]": adata.layers[name] for name in adata.layers}}
+    logs = [name for name, x in named.items() if x is not None and (_values(x[:CHECKED]) % 1 != 0).any()]
+    if logs:
+        logger.warning(
+            "harmonize_genes: %d genes were merged by summing, and %s holds no counts: sums of logarithms mean nothing. "
+            "Bring names together before normalising, or pass merge='best'", n_merged, " and ".join(logs),
+        )  # fmt: skip
+
+
+def _values(x: Any) -> np.ndarray:
+    x = x.compute() if hasattr(x, "compute") else x
+    return np.asarray(x.data if sp.issparse(x) else x, dtype=np.float64)
 
 
 def _summed(x: Any, pool: sp.csr_matrix) -> Any:

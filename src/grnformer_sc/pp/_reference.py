@@ -98,6 +98,13 @@ def _read_network(adata: AnnData, keys: GrnKeys, kind: str) -> tuple[Mapping[str
             ValueError, f"obsm[{slot!r}] of the reference needs one column per eRegulon ({len(network.eregulons)}).",
             f"{bits.shape[1]} columns.", "score the reference with its network: grs.tl.cell_grn(reference).",
         )  # fmt: skip
+    auc, names = adata.obsm.get(keys.auc if kind == "gene" else keys.auc_region), network.eregulons["name"].astype(str)
+    if isinstance(auc, pd.DataFrame) and list(auc.columns) != list(names):
+        other = [name for name in auc.columns if name not in set(names)]
+        raise fail(
+            ValueError, f"obsm[{slot!r}] of the reference must be of the eRegulons of its network: {listing(names, 3)}.",
+            f"{listing(other or auc.columns, 3)}.", "score the reference with its network: grs.tl.cell_grn(reference).",
+        )  # fmt: skip
     return stored, network, bits
 
 

@@ -19,6 +19,7 @@ from .._core.params import recipe
 from .._core.settings import resolve_jobs
 from .._core.tables import places_in, spell_regions
 from ..grn.aucell import Norm
+from ..grn.layout import weight_matrix
 from ..grn.network import Network
 from ..grn.score import apply_network, eregulon_table, fit_cells
 from ..priors import read_network
@@ -133,6 +134,9 @@ def cell_grn(
         if n_unseen:
             facts.append(f"the TFs of {n_unseen} eRegulons are not measured")
     out = cell_results(scores, keys, rna_data.obs_names, groups)
+    if net is not None:
+        out.stale = keys.of_cells
+        out.varp[keys.varp] = weight_matrix(scores.network.edges, rna_data.var_names)
     params = {"thresholds": thresholds, "groupby": groupby}
     record = recipe("cell_grn", params, inputs={"rna": layer or "X"}, dropped={"genes_missing": n_missing})
     kept = rna_data.uns[keys.uns] if net is None else {}  # what a system stored beside its network

@@ -16,6 +16,7 @@ from .._core.logging import step
 from .._core.params import recipe
 from .._core.results import Results
 from .._core.rng import RngLike
+from ..model.registration import undone_by_errors
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -159,7 +160,7 @@ def fit(
             ValueError, "model_settings holds what is no argument of tl.fit.", f"{listing(twice)}.",
             "pass these as arguments.",
         )  # fmt: skip
-    config = ModelConfig(**own, **(model_settings or {}))
+    config = ModelConfig.from_dict({**own, **(model_settings or {})})
     if checkpoint is not None and (fixed := sorted({"dim", "layers", "heads"} & set(model_settings or {}))):
         raise fail(
             ValueError, "the checkpoint fixes the sizes of the backbone.", f"model_settings with {listing(fixed)}.",
@@ -167,14 +168,14 @@ def fit(
         )  # fmt: skip
     _check(cells, config, layer, grn_key)
     with step(logger, "tl.fit") as facts:
-        GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
-        model = GRNFormer(cells, config, checkpoint=checkpoint, gene_embedding=gene_embedding)
-        model.train(
-            max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
-            checkpoint_dir=checkpoint_dir, resume_from=resume_from, **(train_settings or {}),
-        )  # fmt: skip
-        results = _collect(model, ModelKeys(key_added), GrnKeys(grn_key), _named(gene_embedding))
-        results.write(cells)
+        with undone_by_errors(cells):
+            GRNFormer.setup_anndata(cells, layer=layer, grn_key=grn_key)
+            model = GRNFormer(cells, config, checkpoint=checkpoint, gene_embedding=gene_embedding)
+            model.train(
+                max_epochs, accelerator=accelerator, devices=devices, batch_size=batch_size, rng=rng,
+                checkpoint_dir=checkpoint_dir, resume_from=resume_from, **(train_settings or {}),
+            )  # fmt: skip
+            _collect(model, ModelKeys(key_added), GrnKeys(grn_key), _named(gene_embedding)).write(cells)
         facts.append(f"{cells.n_obs} cells, {cells.n_vars} genes, {len(model.history)} epochs")
     return model
 
@@ -215,7 +216,9 @@ def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, embedding: dict[st
         "history": model.history,
         "group_names": np.asarray(model.network.group_names, dtype=object),
     }
-    if model.config.use_grn:
+    if not model.config.use_grn:
+        out.stale = [("varm", keys.attention)]
+    else:
         attention = model.get_attention(batch_size=batch_size)
         out.varm[keys.attention] = attention.received
         out.uns[keys.uns] |= {"attention": attention.edges, "enrichment": attention.enrichment}

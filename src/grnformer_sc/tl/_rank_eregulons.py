@@ -127,7 +127,9 @@ def rank_eregulons(
     chosen = chosen_levels(labels, groupby, groups, reference)
     auc = adata.obsm[slot]
     with step(logger, "rank_eregulons") as facts:
-        table, contrasts = rank_table(auc.to_numpy(), list(auc.columns), labels, chosen, reference, min_cells=min_cells)
+        table, contrasts = rank_table(
+            auc.to_numpy(), list(auc.columns), labels, chosen, reference, min_cells=min_cells, moderate=moderate
+        )
         tested = contrasts["design"].ne("none")
         facts.append(f"{auc.shape[1]} eRegulons, {tested.sum()} of {len(contrasts)} contrasts tested")
         facts.append(f"{int((table['fdr'] <= SHOWN_FDR).sum())} differences with fdr <= {SHOWN_FDR}")

@@ -104,7 +104,7 @@ def gather(
     groups = find_group(data, rna_data, atac_data, groupby)
     batches = np.zeros(rna_data.n_obs, dtype=np.int64)
     if batch_key is not None:
-        batches = _batch_codes(find_group(data, rna_data, atac_data, batch_key))
+        batches = _batch_codes(find_group(data, rna_data, atac_data, batch_key, option="batch_key"))
     names, evidence, dropped = read_evidence(rna_data, atac_data, tfs, motifs, prior)
     if not regions:
         atac_data, evidence = None, Evidence(prior=evidence.prior)
