@@ -42,6 +42,14 @@ def test_only_collapsed_methods_are_open_circles(board: pd.DataFrame) -> None:
     assert [line.get_markerfacecolor() == "white" for line in ax.lines[1:6:2]] == [True, False, False]
 
 
+def test_the_legend_leaves_the_title_free(board: pd.DataFrame) -> None:
+    four = pd.concat([board, *(board.head(1).assign(kind=kind, method=kind) for kind in ("ours", "control"))])
+    ax = grs.pl.leaderboard(four)
+    renderer = ax.figure.canvas.get_renderer()
+    title = next(text for text in (ax.title, ax._left_title, ax._right_title) if text.get_text())
+    assert not title.get_window_extent(renderer).overlaps(ax.get_legend().get_window_extent(renderer))
+
+
 def test_wrong_tables_and_metrics_are_named(board: pd.DataFrame) -> None:
     with pytest.raises(KeyError, match=r"no \['kind'\]"):
         grs.pl.leaderboard(board.drop(columns="kind"))

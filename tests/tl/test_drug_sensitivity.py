@@ -291,6 +291,12 @@ def test_missing_values_of_lines_are_named():
         grs.tl.drug_sensitivity(cells, lines, drug="drug1")
 
 
+def test_few_cells_are_named():
+    cells, lines = small()
+    with pytest.raises(ValueError, match="told apart from at least 10 cells. Found: 3 cells"):
+        grs.tl.drug_sensitivity(cells[:3].copy(), lines, drug="drug1")
+
+
 def test_other_gene_names_are_named_with_the_nearest():
     cells, lines = small()
     lines.var_names = [name.lower() for name in lines.var_names]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+FEWEST_CELLS = 10
+
 STEP = "drug_sensitivity"
 SOURCE_VALIDATION: Literal["source_val"] = "source_val"
 
@@ -141,6 +143,11 @@ def drug_sensitivity(
     """
     _check(method, lambda_domain, n_splits, n_seeds)
     need_unique(adata.obs_names, what="cell barcodes (obs_names)")
+    if adata.n_obs < FEWEST_CELLS:
+        raise fail(
+            ValueError, f"lines are told apart from at least {FEWEST_CELLS} cells.", f"{adata.n_obs} cells.",
+            "score more cells together; each has a score of its own.",
+        )  # fmt: skip
     if copy:
         adata = adata.copy()
     keys, root = SensitivityKeys.for_drug(drug, key_added), as_root(rng)
