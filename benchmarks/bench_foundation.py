@@ -19,13 +19,16 @@ SIZES = {"dim": 256, "heads": 4, "layers": 6, "hidden": 512}
 N_CELLS = 12
 
 
-def inputs(n_cells: int, *, n_tokens: int = N_TOKENS) -> tuple[Any, sp.csr_matrix]:
+SMALL = {"dim": 32, "heads": 2, "layers": 3, "hidden": 64}
+
+
+def inputs(n_cells: int, *, n_tokens: int = N_TOKENS, sizes: dict[str, int] = SIZES) -> tuple[Any, sp.csr_matrix]:
     """A model, and cells with so many tokens each."""
     from grnformer_sc.model import Geneformer
 
     rng = np.random.default_rng(0)
     genes = [f"G{i}" for i in range(N_GENES)]
-    model = Geneformer.untrained(dict.fromkeys(genes, 1.0), **SIZES)
+    model = Geneformer.untrained(dict.fromkeys(genes, 1.0), **sizes)
     columns = np.concatenate([np.sort(rng.permutation(N_GENES)[:n_tokens]) for _ in range(n_cells)])
     counts = rng.poisson(3, size=columns.size).astype(np.float32) + 1
     return model, sp.csr_matrix((counts, columns, np.arange(n_cells + 1) * n_tokens), (n_cells, N_GENES))
@@ -112,9 +115,9 @@ def bench_memory(record: Callable[..., None]) -> None:
     )
 
 
-def deletions(batch_size: int) -> Callable[[], np.ndarray]:
-    """Shifts of cells by 40 deletions in each of 5 cells of 300 tokens."""
-    model, counts = inputs(5, n_tokens=300)
+def deletions(batch_size: int, n_tokens: int, sizes: dict[str, int]) -> Callable[[], np.ndarray]:
+    """Shifts of 5 cells by some hundred deletions in all."""
+    model, counts = inputs(5, n_tokens=n_tokens, sizes=sizes)
     how = model.reading(device="cpu", batch_size=batch_size)
     cells = model.tokens_of(counts, np.arange(N_GENES))
     deleted = np.unique(cells.tokens)[:: max(1, cells.tokens.size // 400)][:200]
@@ -127,9 +130,11 @@ def deletions(batch_size: int) -> Callable[[], np.ndarray]:
     return call
 
 
-def bench_deletion(record: Callable[..., None]) -> None:
-    found, slow = run(deletions, 32, repeats=2), run(deletions, 1, repeats=2)
+@pytest.mark.parametrize(("n_tokens", "sizes"), [(300, SIZES), (36, SMALL)], ids=["large", "small"])
+def bench_deletion(record: Callable[..., None], n_tokens: int, sizes: dict[str, int]) -> None:
+    found, slow = (run(deletions, size, n_tokens, sizes, repeats=3) for size in (32, 1))
     np.testing.assert_allclose(found.result, slow.result, atol=1e-5)
     n = int(np.isfinite(found.result).sum())
-    record(f"deletion, {n} sequences of 300 tokens", "grnformer_sc", **found.row(), ratio=slow.cpu_s / found.cpu_s)
-    record(f"deletion, {n} sequences of 300 tokens", "one sequence at a time", **slow.row())
+    what = f"deletion, {n} sequences of {n_tokens} tokens, width {sizes['dim']}"
+    record(what, "grnformer_sc", **found.row(), ratio=slow.cpu_s / found.cpu_s)
+    record(what, "one sequence at a time", **slow.row())
