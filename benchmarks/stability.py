@@ -25,13 +25,15 @@ Networks = dict[str, list[pd.DataFrame]]
 
 
 def networks(
-    preset: str, promoters: Callable[[pd.Index], pd.DataFrame], *, theirs: bool, smooth: bool
+    preset: str, promoters: Callable[[pd.Index], pd.DataFrame], *, theirs: bool, smooth: bool, n_runs: int = 1
 ) -> Callable[[], Networks]:
     """Edge tables of five random 90 % of the cells, without motifs and with hits in promoters.
 
-    `theirs` asks for the regressions of SCENIC+, `smooth` for its rows.
+    `theirs` asks for the regressions of SCENIC+, `smooth` for its rows. With several runs a network is the consensus of that
+    of the part and those of random 90 % of it, as `grs.tl.consensus_grn` joins them.
     """
     import grnformer_sc as grs
+    from grnformer_sc.grn.consensus import consensus_edges
     from grnformer_sc.grn.layout import join_links, lay_out
     from grnformer_sc.grn.links import Evidence, LinkScores, Work
     from grnformer_sc.grn.settings import PRESETS
@@ -52,19 +54,32 @@ def networks(
     targets = np.sort(np.random.default_rng(0).permutation(rna.n_vars)[:N_TARGETS])
     pairs = candidates(rna, atac, targets, settings)
 
+    def of_cells(keep: np.ndarray) -> dict[str, pd.DataFrame]:
+        pools, found = replace((smoothed if smooth else pooled)(rna[keep], atac[keep]), pairs=pairs), {}
+        regions = score_regions(pools, work, theirs=theirs)
+        for name, (tfs, known) in evidence.items():
+            pools = replace(pools, tfs=pools.genes.get_indexer(tfs))
+            scores = LinkScores(regions, score_tfs(pools, work, targets, theirs=theirs))
+            found[name] = lay_out(join_links(scores, known, settings.eregulons), scores, pools, known)
+        return found
+
     def call() -> Networks:
         found: Networks = {name: [] for name in evidence}
         for number in range(N_PARTS):
-            keep = np.sort(np.random.default_rng(number).permutation(rna.n_obs)[: round(SHARE * rna.n_obs)])
-            pools = replace((smoothed if smooth else pooled)(rna[keep], atac[keep]), pairs=pairs)
-            regions = score_regions(pools, work, theirs=theirs)
-            for name, (tfs, known) in evidence.items():
-                pools = replace(pools, tfs=pools.genes.get_indexer(tfs))
-                scores = LinkScores(regions, score_tfs(pools, work, targets, theirs=theirs))
-                found[name].append(lay_out(join_links(scores, known, settings.eregulons), scores, pools, known))
+            part = part_of(np.arange(rna.n_obs), number)
+            cells = [part, *(part_of(part, 100 * number + run) for run in range(1, n_runs))]
+            runs = [of_cells(some) for some in cells]
+            for name, tables in found.items():
+                own = [run[name] for run in runs]
+                tables.append(own[0] if n_runs == 1 else consensus_edges(own, min_targets=fewest))
         return found
 
     return call
+
+
+def part_of(cells: np.ndarray, seed: int) -> np.ndarray:
+    """A random 90 % of the cells."""
+    return np.sort(np.random.default_rng(seed).permutation(cells)[: round(SHARE * cells.size)])
 
 
 def candidates(rna: Any, atac: Any, targets: np.ndarray, settings: Any) -> pd.DataFrame:
