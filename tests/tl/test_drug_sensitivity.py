@@ -293,7 +293,7 @@ def test_missing_values_of_lines_are_named():
 
 def test_few_cells_are_named():
     cells, lines = small()
-    with pytest.raises(ValueError, match="told apart from at least 10 cells. Found: 3 cells"):
+    with pytest.raises(ValueError, match=r"told apart from at least 10 cells\. Found: 3 cells"):
         grs.tl.drug_sensitivity(cells[:3].copy(), lines, drug="drug1")
 
 
