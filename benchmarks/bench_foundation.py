@@ -16,10 +16,8 @@ from race import run
 
 N_TOKENS, N_GENES, N_TFS = 1200, 4000, 200
 SIZES = {"dim": 256, "heads": 4, "layers": 6, "hidden": 512}
-N_CELLS = 12
-
-
 SMALL = {"dim": 32, "heads": 2, "layers": 3, "hidden": 64}
+N_CELLS = 12
 
 
 def inputs(n_cells: int, *, n_tokens: int = N_TOKENS, sizes: dict[str, int] = SIZES) -> tuple[Any, sp.csr_matrix]:

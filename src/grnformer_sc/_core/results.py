@@ -26,12 +26,13 @@ class Results:
     uns: dict[str, Any] = field(default_factory=dict)
     stale: list[tuple[str, str]] = field(default_factory=list)
 
-    def write(self, adata: Any) -> None:
+    def write(self, adata: Any) -> list[tuple[str, str]]:
         """Put every value into its slot of `adata`, replacing what an earlier run wrote there, or none of them.
 
-        Stale ones go as well.
+        Stale ones go as well; returned are the slots and keys of those that were there.
         """
         written: list[tuple[Any, str, Any]] = []
+        gone: list[tuple[str, str]] = []
         try:
             for slot in SLOTS:
                 target = getattr(adata, slot)
@@ -43,10 +44,12 @@ class Results:
                 if key in target and key not in getattr(self, slot):
                     written.append((target, key, target[key]))
                     del target[key]
+                    gone.append((slot, key))
         except Exception:
             for target, key, before in reversed(written):
                 _restore(target, key, before)
             raise
+        return gone
 
 
 def _restore(target: Any, key: str, before: Any) -> None:

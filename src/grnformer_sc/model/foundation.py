@@ -181,9 +181,9 @@ class Foundation(ABC):
             yield first, self.tokens_of(block, counts.place, first=first)
 
     def value_of(
-        self, counts: Float32[np.ndarray, "cells genes"], totals: Float64[np.ndarray, " cells"]
-    ) -> Float32[np.ndarray, "cells genes"]:
-        """Value that a model which is told flags reads of counts, whether they are among the tokens or not."""
+        self, counts: Float32[np.ndarray, "*genes"], totals: Float64[np.ndarray, "*cells"]
+    ) -> Float32[np.ndarray, "*genes"]:
+        """Value that a model which is told flags reads of counts in cells with these totals, one each or by broadcasting."""
         raise fail(
             ValueError, "values of single genes are those of a model that is told flags.", f"a {self.title}.",
             "use kind='deletion' or 'overexpression'.",
@@ -194,7 +194,7 @@ class Foundation(ABC):
     ) -> Float32[np.ndarray, "cells perturbed"]:
         """Values of some genes (places in the vocabulary) in some cells."""
         counts = self._by_gene(block, place)[:, perturbed].toarray()
-        return self.value_of(counts, np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
+        return self.value_of(counts, np.asarray(block.sum(axis=1), dtype=np.float64).reshape(-1, 1))
 
     def _by_gene(self, block: sp.csr_matrix, place: np.ndarray) -> sp.csr_matrix:
         """Counts by the genes of the vocabulary."""
@@ -257,7 +257,10 @@ class Foundation(ABC):
     ) -> tuple[Float32[np.ndarray, "cells dim"], Float32[np.ndarray, "genes dim"] | None]:
         """Embeddings of cells, and the mean of each gene of the data over the cells that hold it as a token (else NaN)."""
         sums = GeneSums.zeros(self.net.n_tokens, self.net.dim, counts=1, device=how.device) if genes else None
-        parts = [embed(self.net, cells, how, sums) for _, cells in self._blocks(counts)]
+        parts = [
+            embed(self.net, self.tokens_of(block, counts.place, first=first), how, sums)
+            for first, block in self._blocks(counts)
+        ]
         return np.concatenate(parts), None if sums is None else self.by_gene(sums.mean(), counts)
 
     def perturb(
@@ -268,14 +271,22 @@ class Foundation(ABC):
 
         With `measure="expression"` the mean change of what the model's head predicts of a gene takes the place of its shift.
         """
-        tokens = self.tokens[counts.place[perturbed]]
         sums = GeneSums.zeros(self.net.n_tokens, perturbed.size, counts=perturbed.size, device=how.device)
-        parts = []
-        for first, cells in self._blocks(counts):
-            block = counts.counts.block(first, first + cells.length.size) if kind == "flag" else None
-            own = None if block is None else self.own_values(block, counts.place, counts.place[perturbed])
-            parts.append(perturb(self.net, cells, tokens, how, sums, kind=kind, measure=measure, own=own))
+        genes = counts.place[perturbed]
+        parts = [
+            self.perturb_block(block, counts.place, genes, how, sums, first=first, kind=kind, measure=measure)
+            for first, block in self._blocks(counts)
+        ]
         return np.concatenate(parts), self.by_gene(sums.mean(), counts)
+
+    def perturb_block(
+        self, block: sp.csr_matrix, place: np.ndarray, genes: np.ndarray, how: Reading, sums: GeneSums, *, first: int,
+        kind: Perturbation, measure: Measure,
+    ) -> Float32[np.ndarray, "cells perturbed"]:  # fmt: skip
+        """Cosine shifts of some cells when genes (places in the vocabulary) are perturbed; those of genes go to the sums."""
+        cells = self.tokens_of(block, place, first=first)
+        own = self.own_values(block, place, genes) if kind == "flag" else None
+        return perturb(self.net, cells, self.tokens[genes], how, sums, kind=kind, measure=measure, own=own)
 
     def by_gene(
         self, by_token: Float32[np.ndarray, "tokens width"], counts: CountsByToken
@@ -286,9 +297,9 @@ class Foundation(ABC):
         out[found] = by_token[self.tokens[counts.place[found]]]
         return out
 
-    def _blocks(self, counts: CountsByToken) -> Iterator[tuple[int, CellTokens]]:
+    def _blocks(self, counts: CountsByToken) -> Iterator[tuple[int, sp.csr_matrix]]:
         n_blocks = -(-counts.counts.shape[0] // settings.chunk_cells)
-        return iter(progress(self.encode(counts), title=self.title, total=n_blocks))
+        return iter(progress(counts.counts.blocks(), title=self.title, total=n_blocks))
 
     def __repr__(self) -> str:
         net = self.net

@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 
 from .._core.checkpoint import Checkpoint
 from .._core.checks import fail, listing
-from .._core.settings import settings
+from .._core.rows import Rows
 from ..nn.foundation.attention import (
     Maps,
     PairSums,
@@ -26,7 +26,7 @@ from ..nn.foundation.attention import (
 )
 from ..nn.foundation.base import CellTokens, Reading
 from ..nn.foundation.options import MEASURES, PERTURBATIONS, FoundationOptions
-from ..nn.foundation.read import GeneSums, embed, perturb
+from ..nn.foundation.read import GeneSums, embed
 from .foundation import Foundation
 
 TFS_OF_PART = 32  # of a run that can be stopped: perturbed regulators
@@ -66,8 +66,6 @@ class Scorer:
         options: FoundationOptions,
     ) -> Scorer:  # fmt: skip
         """Scorer that reads all heads of the layers that the options name."""
-        if options.score == "attention":
-            options = replace(options, attention=options.attention or model.attention)
         if options.score in PERTURBATIONS:
             model.need_perturbation(options.score, options.measure)
         how = model.reading(
@@ -75,8 +73,9 @@ class Scorer:
             batch_size=options.batch_size, device=options.device,
             precision=options.precision,  # type: ignore[arg-type]
         )  # fmt: skip
-        heads = {n: torch.arange(model.net.heads, device=how.device) for n in layers_of(model, options)}
-        return cls(model, place, tfs, options, how, Maps(heads, options.attention or model.attention))
+        kind = options.attention or model.attention
+        heads = {n: torch.arange(model.net.heads, device=how.device) for n in layers_of(model, options.layers, kind)}
+        return cls(model, place, tfs, options, how, Maps(heads, kind))
 
     @property
     def tokens(self) -> Int64[np.ndarray, " genes"]:
@@ -92,7 +91,7 @@ class Scorer:
         if checkpoint.folder is None:
             return self.scores(counts)
         o, heads = self.options, {n: part.tolist() for n, part in self.maps.heads.items()}
-        what = str((o.score, o.measure, o.attention, o.emb_layer, o.precision, heads))
+        what = str((o.score, o.measure, self.maps.kind, o.emb_layer, o.precision, heads))
         kept = checkpoint.of("foundation", counts, self.place, self.tfs, what, *self.model.decisive())
         step = TFS_OF_PART if o.score in PERTURBATIONS else self.tfs.size
         parts = []
@@ -104,7 +103,7 @@ class Scorer:
     def scores(self, counts: sp.csr_matrix) -> Float32[np.ndarray, "genes tfs"]:
         """Scores in some cells: means over those in which both are tokens, NaN where there is none."""
         if self.options.score == "attention":
-            return self._mean_qk(counts) if self.options.attention == "mean_qk" else self.attention(counts)[0]
+            return self._mean_qk(counts) if self.maps.kind == "mean_qk" else self.attention(counts)[0]
         if self.options.score == "token_embedding":
             with torch.inference_mode():
                 table = self.model.net.token_embedding().float().cpu().numpy()
@@ -171,17 +170,14 @@ class Scorer:
         return attention_of_means(sums, self.maps.heads, net.heads, tfs, n_genes)
 
     def _shifts(self, counts: sp.csr_matrix) -> Float32[np.ndarray, "genes tfs"]:
-        known, net = self.place[self.tfs] >= 0, self.model.net
-        tokens = self.tokens[self.tfs[known]]
-        sums = GeneSums.zeros(net.n_tokens, tokens.size, counts=tokens.size, device=self.how.device)
+        places = self.place[self.tfs]
+        known = places >= 0
+        genes = places[known]
+        sums = GeneSums.zeros(self.model.net.n_tokens, genes.size, counts=genes.size, device=self.how.device)
         kind = next(name for name in PERTURBATIONS if name == self.options.score)
         measure = next(name for name in MEASURES if name == self.options.measure)
-        perturbed, first = self.place[self.tfs[known]], 0
-        for cells in self._blocks(counts):
-            block = counts[first : first + cells.length.size]
-            own = self.model.own_values(block, self.place, perturbed) if kind == "flag" else None
-            perturb(net, cells, tokens, self.how, sums, kind=kind, measure=measure, own=own)
-            first += cells.length.size
+        for first, block in Rows(counts).blocks():
+            self.model.perturb_block(block, self.place, genes, self.how, sums, first=first, kind=kind, measure=measure)
         out = np.full((self.place.size, self.tfs.size), np.nan, dtype=np.float32)
         out[:, known] = self._by_gene(sums.mean())
         return out
@@ -195,9 +191,8 @@ class Scorer:
         return x @ x[self.tfs].T
 
     def _blocks(self, counts: sp.csr_matrix) -> Iterator[CellTokens]:
-        step = settings.chunk_cells
-        for first in range(0, counts.shape[0], step):
-            yield self.model.tokens_of(counts[first : first + step], self.place, first=first)
+        for first, block in Rows(counts).blocks():
+            yield self.model.tokens_of(block, self.place, first=first)
 
 
 def shared(tokens: Int64[np.ndarray, " genes"]) -> Int64[np.ndarray, " genes"]:
@@ -208,11 +203,11 @@ def shared(tokens: Int64[np.ndarray, " genes"]) -> Int64[np.ndarray, " genes"]:
     return np.where(tokens >= 0, last[tokens], places)
 
 
-def layers_of(model: Foundation, options: FoundationOptions) -> list[int]:
-    """Numbers of the layers whose attention is read."""
-    n, wanted = model.net.n_layers, options.layers
+def layers_of(model: Foundation, wanted: int | str | None, kind: str) -> list[int]:
+    """Numbers of the layers whose attention of this kind is read."""
+    n = model.net.n_layers
     if wanted is None:
-        wanted = -1 if options.attention in OF_LAST else "all"
+        wanted = -1 if kind in OF_LAST else "all"
     if wanted == "all":
         return list(range(n))
     if not -n <= int(wanted) < n:
@@ -227,7 +222,7 @@ def needed_bytes(scorer: Scorer) -> float:
     """Memory of the sums of one group."""
     n_genes, n_tfs, net = scorer.place.size, scorer.tfs.size, scorer.model.net
     pairs = 8.0 * n_genes * n_tfs
-    if scorer.options.score == "attention" and scorer.options.attention == "mean_qk":
+    if scorer.options.score == "attention" and scorer.maps.kind == "mean_qk":
         return pairs + 8.0 * net.n_layers * n_genes * net.dim
     width = 2 * n_tfs if scorer.options.score in PERTURBATIONS else net.dim
     return pairs + (0 if scorer.options.score == "attention" else 8.0 * net.n_tokens * width)

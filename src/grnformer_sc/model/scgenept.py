@@ -200,10 +200,10 @@ class ScGenePT(Foundation):
         return [self.net.backbone.config]
 
     def value_of(
-        self, counts: Float32[np.ndarray, "cells genes"], totals: Float64[np.ndarray, " cells"]
-    ) -> Float32[np.ndarray, "cells genes"]:
+        self, counts: Float32[np.ndarray, "*genes"], totals: Float64[np.ndarray, "*cells"]
+    ) -> Float32[np.ndarray, "*genes"]:
         """log(1 + count per 10,000)."""
-        return np.log1p(counts / totals[:, None] * PER).astype(np.float32)
+        return np.log1p(counts / totals * PER).astype(np.float32)
 
     def tokenise(self, counts: sp.csr_matrix, totals: Float64[np.ndarray, " cells"]) -> CellTokens:
         """Genes by falling count, each with log(1 + count per 10,000), at most as many as the model reads.
@@ -213,8 +213,7 @@ class ScGenePT(Foundation):
         """
         taken, length = ranked(counts.data, counts.indptr, self.net.n_places)
         tokens, starts = framed(self.tokens[counts.indices[taken]], length, ())
-        share = counts.data[taken] / np.repeat(totals, length)
-        return CellTokens(tokens, starts, np.log1p(share * PER).astype(np.float32))
+        return CellTokens(tokens, starts, self.value_of(counts.data[taken], np.repeat(totals, length)))
 
 
 def _weights_in(path: Path) -> list[Path]:

@@ -216,13 +216,18 @@ def _warn_of_logs(adata: AnnData, n_merged: int) -> None:
         )  # fmt: skip
 
 
+def _loaded(x: Any) -> Any:
+    """A matrix in memory."""
+    return x.to_memory() if hasattr(x, "to_memory") else x.compute() if hasattr(x, "compute") else x
+
+
 def _values(x: Any) -> np.ndarray:
-    x = x.compute() if hasattr(x, "compute") else x
+    x = _loaded(x)
     return np.asarray(x.data if sp.issparse(x) else x, dtype=np.float64)
 
 
 def _summed(x: Any, pool: sp.csr_matrix) -> Any:
-    x = x.to_memory() if hasattr(x, "to_memory") else x.compute() if hasattr(x, "compute") else x
+    x = _loaded(x)
     weights = pool.astype(x.dtype)
     return sp.csr_matrix(x @ weights) if sp.issparse(x) else np.asarray((weights.T @ np.asarray(x).T).T)
 
@@ -230,8 +235,7 @@ def _summed(x: Any, pool: sp.csr_matrix) -> Any:
 def _totals(adata: AnnData) -> np.ndarray:
     if adata.X is None:
         return np.zeros(adata.n_vars)
-    x = adata.X
-    x = x.to_memory() if hasattr(x, "to_memory") else x.compute() if hasattr(x, "compute") else x
+    x = _loaded(adata.X)
     return np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
 
 

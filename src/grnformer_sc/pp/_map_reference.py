@@ -156,8 +156,8 @@ def map_reference(
     }  # fmt: skip
     inputs = {"rna": layer or "X", "reference": reference_layer or "X"}
     record = recipe("map_reference", params, inputs=inputs, dropped=dropped)
-    _results(mapped, old, record, keys).write(cells)
-    _forget(cells, keys)
+    for slot, name in _results(mapped, old, record, keys).write(cells):
+        logger.info("removed %s[%r]: it belonged to the bits that were there before", slot, name)
     return data if copy else None
 
 
@@ -178,7 +178,7 @@ def _known_groups(data: Any, cells: AnnData, groupby: str | None, network: Netwo
 
 def _results(mapped: Mapped, reference: Reference, record: dict[str, Any], keys: GrnKeys) -> Results:
     """Collect the slots."""
-    out, network = Results(), reference.network
+    out, network = Results(stale=_of_other_bits(keys)), reference.network
     out.obs[keys.group] = pd.Categorical.from_codes(mapped.codes, categories=list(network.group_names))
     out.obs[keys.mapped] = pd.Categorical.from_codes(mapped.origin, categories=list(ORIGINS))
     out.obs[keys.map_agreement] = mapped.agreement
@@ -189,13 +189,8 @@ def _results(mapped: Mapped, reference: Reference, record: dict[str, Any], keys:
     return out
 
 
-def _forget(cells: AnnData, keys: GrnKeys) -> None:
-    """Remove what speaks of other bits than those just written."""
-    old = {
-        "obsm": (keys.auc, keys.auc_region, keys.active_region), "obsp": (keys.connectivities, keys.distances),
-        "uns": (keys.cells,), "varp": (keys.varp,),
-    }  # fmt: skip
-    for slot, names in old.items():
-        for name in set(names) & set(getattr(cells, slot)):
-            del getattr(cells, slot)[name]
-            logger.info("removed %s[%r]: it belonged to the bits that were there before", slot, name)
+def _of_other_bits(keys: GrnKeys) -> list[tuple[str, str]]:
+    """What speaks of other bits than those that are written."""
+    obsm, obsp = (keys.auc, keys.auc_region, keys.active_region), (keys.connectivities, keys.distances)
+    own = [*(("obsm", name) for name in obsm), *(("obsp", name) for name in obsp)]
+    return [*own, ("uns", keys.cells), ("varp", keys.varp)]

@@ -143,12 +143,10 @@ def scan_motifs(
     source = motifs if isinstance(motifs, str) else motifs.name if isinstance(motifs, Path) else "matrices"
     params = {"pvalue": pvalue, "background": base, "pseudocount": pseudocount, "tax_group": tax_group}
     record = recipe("scan_motifs", params, inputs={}, dropped={"regions_without_sequence": n_missing})
-    out = Results()
+    out = Results(stale=[("varm", MOTIFS_EXTENDED)])  # of another collection
     out.varm[MOTIFS] = best_of_tfs(hits, pairs["motif"].to_numpy(), pairs["tf"].to_numpy(), len(tfs))
     out.uns[MOTIFS] = {"tfs": np.array(tfs, dtype=object), "source": source, "params": record, "matrices": table}
     out.write(target)
-    if MOTIFS_EXTENDED in target.varm:
-        del target.varm[MOTIFS_EXTENDED]  # of another collection
     return data if copy else None
 
 

@@ -167,7 +167,7 @@ def drug_response(
         _need_drug_features(method, folds.kind, drug_rep)
         run = _predictor(adata, responses, folds, Asked(method, reps, layer, key, drug_rep), root)
         held_out, choices = _cross_validate(run, responses, folds, root)
-        out = Results()
+        out = Results(stale=[("obsm", slots.final)])
         if final:
             whole, chosen = run(responses.known, generator(root, "final"), True)  # noqa: FBT003
             out.obsm[slots.final] = whole.astype(np.float32)
@@ -189,14 +189,8 @@ def drug_response(
         "choices": choices.astype(float), "drugs": responses.names.to_numpy(dtype=object),
         "params": recipe("drug_response", options, inputs=inputs, dropped=dropped),
     }  # fmt: skip
-    _write(out, adata, slots, final=final)
-    return adata if copy else None
-
-
-def _write(out: Results, adata: AnnData, slots: DrugResponseKeys, *, final: bool) -> None:
     out.write(adata)
-    if not final and slots.final in adata.obsm:
-        del adata.obsm[slots.final]  # of the run that was replaced
+    return adata if copy else None
 
 
 def _need_drug_features(method: str, kind: Split, rep: DrugRep) -> None:

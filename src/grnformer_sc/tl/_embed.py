@@ -127,15 +127,12 @@ def embed(
             n_unseen = int(pd.isna(of_genes[:, 0]).sum()) - counts.n_lost
             facts.append(f"{n_unseen} genes of the vocabulary are a token of no cell")
     params = {"genes": genes, "emb_layer": emb_layer, "pool": pool, "precision": precision, "batch_size": batch_size}
-    out = Results(
-        uns={keys.uns: {"params": record_of("tl.embed", read, counts, params, layer=layer, gene_ids=gene_ids)}}
-    )
+    out = Results(stale=[("varm", keys.genes)])
+    out.uns[keys.uns] = {"params": record_of("tl.embed", read, counts, params, layer=layer, gene_ids=gene_ids)}
     out.obsm[keys.embedding] = of_cells
     if of_genes is not None:
         out.varm[keys.genes] = of_genes
     out.write(cells)
-    if of_genes is None:
-        cells.varm.pop(keys.genes, None)  # of the run that was replaced
     return data if copy else None
 
 

@@ -203,7 +203,7 @@ def _named(embedding: str | Path | pd.DataFrame | None) -> dict[str, str]:
 def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, embedding: dict[str, str]) -> Results:
     """Read the trained model out."""
     context, train_config = model.trained_state()
-    batch_size, out = int(train_config.batch_size), Results()
+    batch_size, out = int(train_config.batch_size), Results(stale=[("varm", keys.attention)])
     out.obsm[keys.embedding] = model.get_latent_representation(batch_size=batch_size)
     out.varm[keys.genes] = model.get_gene_embeddings(batch_size=batch_size).to_numpy()
     out.uns[keys.uns] = {
@@ -216,9 +216,7 @@ def _collect(model: GRNFormer, keys: ModelKeys, grn: GrnKeys, embedding: dict[st
         "history": model.history,
         "group_names": np.asarray(model.network.group_names, dtype=object),
     }
-    if not model.config.use_grn:
-        out.stale = [("varm", keys.attention)]
-    else:
+    if model.config.use_grn:
         attention = model.get_attention(batch_size=batch_size)
         out.varm[keys.attention] = attention.received
         out.uns[keys.uns] |= {"attention": attention.edges, "enrichment": attention.enrichment}

@@ -154,7 +154,7 @@ def simulate_ko(
         with step(logger, "simulate_ko") as facts:
             out, said = STORED[model](rna_data, network, key, slots, genes, level=level, n_steps=n_steps, step=STEP)
             facts.extend(said)
-        _write(out, rna_data, slots, earlier, per_cell=False)
+        _write(out, rna_data, slots, earlier)
         return data if copy else None
     n_steps = USUAL_STEPS if n_steps is None else n_steps
     levels = levels_of([genes] if isinstance(genes, str) else list(genes), level)
@@ -180,14 +180,14 @@ def simulate_ko(
         "genes": cells.genes[perturbed].to_numpy(dtype=object), "levels": found.levels,
         "group_names": np.asarray(network.group_names, dtype=object), "params": record,
     }  # fmt: skip
-    _write(out, rna_data, slots, earlier, per_cell=per_cell)
+    _write(out, rna_data, slots, earlier)
     return data if copy else None
 
 
-def _write(out: Results, rna: AnnData, slots: PerturbationKeys, earlier: Mapping[str, Any], *, per_cell: bool) -> None:
+def _write(out: Results, rna: AnnData, slots: PerturbationKeys, earlier: Mapping[str, Any]) -> None:
+    if earlier.get("per_cell", False):
+        out.stale = [("layers", slots.layer)]
     out.write(rna)
-    if earlier.get("per_cell", False) and not per_cell:
-        del rna.layers[slots.layer]  # of the run that was replaced
 
 
 def _earlier(uns: Mapping[str, Any], slots: PerturbationKeys) -> Mapping[str, Any]:
