@@ -18,6 +18,22 @@ N_TOKENS, N_GENES, N_TFS = 1200, 4000, 200
 SIZES = {"dim": 256, "heads": 4, "layers": 6, "hidden": 512}
 SMALL = {"dim": 32, "heads": 2, "layers": 3, "hidden": 64}
 N_CELLS = 12
+BATCH = {"cpu": 4, "cuda": 16}
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def ratio(slow: Any, found: Any) -> float:
+    """How much less time was spent; CPU seconds say nothing of a GPU."""
+    return slow.cpu_s / found.cpu_s if device() == "cpu" else slow.wall_s / found.wall_s
+
+
+def where() -> str:
+    return "" if device() == "cpu" else ", on a GPU"
 
 
 def inputs(n_cells: int, *, n_tokens: int = N_TOKENS, sizes: dict[str, int] = SIZES) -> tuple[Any, sp.csr_matrix]:
@@ -38,7 +54,9 @@ def ours(kind: str, n_cells: int, layers: Any = None) -> Callable[[], np.ndarray
     from grnformer_sc.nn.foundation.options import FoundationOptions
 
     model, counts = inputs(n_cells)
-    options = FoundationOptions(checkpoint=model, attention=kind, layers=layers, device="cpu", batch_size=4)
+    options = FoundationOptions(
+        checkpoint=model, attention=kind, layers=layers, device=device(), batch_size=BATCH[device()]
+    )
     scorer = Scorer.of(model, np.arange(N_GENES), np.arange(N_TFS), options)
     return lambda: scorer.scores(counts)
 
@@ -51,7 +69,7 @@ def loop(kind: str, n_cells: int) -> Callable[[], np.ndarray]:
     from grnformer_sc.nn.foundation.base import sequences
 
     model, counts = inputs(n_cells)
-    net, how = model.net, model.reading(device="cpu")
+    net, how = model.net, model.reading(device=device())
 
     @torch.inference_mode()
     def maps_of(x: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -80,8 +98,8 @@ def loop(kind: str, n_cells: int) -> Callable[[], np.ndarray]:
                 n = x.index.shape[1]
                 rank = raw[-1][0].argsort(dim=2).argsort(dim=2) / n
                 mean = (rank.argsort(dim=1).argsort(dim=1) / n).mean(dim=0)
-            gene = x.index[0].numpy() - 2
-            total[np.ix_(gene, gene)] += mean.numpy()
+            gene = x.index[0].cpu().numpy() - 2
+            total[np.ix_(gene, gene)] += mean.cpu().numpy()
             seen[np.ix_(gene, gene)] += 1
         return (total / np.maximum(seen, 1))[:, :N_TFS]
 
@@ -95,8 +113,8 @@ def bench_attention(record: Callable[..., None], kind: str) -> None:
     assert np.abs(found.result[there] - slow.result[there]).max() < (
         5e-2 if kind == "rank" else 1e-4
     )  # of ranks those of near ties
-    what = f"attention ({kind}), {N_CELLS} cells x {N_TOKENS} tokens"
-    record(what, "grnformer_sc", **found.row(), ratio=slow.cpu_s / found.cpu_s)
+    what = f"attention ({kind}), {N_CELLS} cells x {N_TOKENS} tokens{where()}"
+    record(what, "grnformer_sc", **found.row(), ratio=ratio(slow, found))
     record(what, "loop over cells, whole maps", **slow.row())
 
 
@@ -116,7 +134,7 @@ def bench_memory(record: Callable[..., None]) -> None:
 def deletions(batch_size: int, n_tokens: int, sizes: dict[str, int]) -> Callable[[], np.ndarray]:
     """Shifts of 5 cells by some hundred deletions in all."""
     model, counts = inputs(5, n_tokens=n_tokens, sizes=sizes)
-    how = model.reading(device="cpu", batch_size=batch_size)
+    how = model.reading(device=device(), batch_size=batch_size)
     cells = model.tokens_of(counts, np.arange(N_GENES))
     deleted = np.unique(cells.tokens)[:: max(1, cells.tokens.size // 400)][:200]
 
@@ -130,9 +148,9 @@ def deletions(batch_size: int, n_tokens: int, sizes: dict[str, int]) -> Callable
 
 @pytest.mark.parametrize(("n_tokens", "sizes"), [(300, SIZES), (36, SMALL)], ids=["large", "small"])
 def bench_deletion(record: Callable[..., None], n_tokens: int, sizes: dict[str, int]) -> None:
-    found, slow = (run(deletions, size, n_tokens, sizes, repeats=3) for size in (32, 1))
+    found, slow = (run(deletions, size, n_tokens, sizes, repeats=3) for size in ({"cpu": 32, "cuda": 128}[device()], 1))
     np.testing.assert_allclose(found.result, slow.result, atol=1e-5)
     n = int(np.isfinite(found.result).sum())
-    what = f"deletion, {n} sequences of {n_tokens} tokens, width {sizes['dim']}"
-    record(what, "grnformer_sc", **found.row(), ratio=slow.cpu_s / found.cpu_s)
+    what = f"deletion, {n} sequences of {n_tokens} tokens, width {sizes['dim']}{where()}"
+    record(what, "grnformer_sc", **found.row(), ratio=ratio(slow, found))
     record(what, "one sequence at a time", **slow.row())

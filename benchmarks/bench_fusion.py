@@ -1,16 +1,20 @@
 """A training step with the network beside the same step without, at scGPT's size: 12 layers, width 512, 1,200 tokens.
 
 Both take turns in one process on the same two cells, with a network of 200 TFs and 30,000 links, 30 % of them on. The cost
-of the fusion is set against that of the twelve layers; on a GPU the step is taken in bfloat16 with 16 cells.
+of the fusion is set against that of the twelve layers. On a GPU the step is taken in bfloat16 with ever more cells, and its
+floating-point operations per second are set against those of a large matrix product.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from bench_message_passing import ACTIVE, EDGES, GENES, TFS, shared_graph
 from race import rise, run, take_turns
@@ -18,6 +22,8 @@ from race import rise, run, take_turns
 LAYERS, DIM, HEADS, TOKENS, QUERIES = 12, 512, 8, 1200, 200
 BAR = 0.25
 LAPS, WARM_UP = 5, 2
+CELLS = (16, 64, 128, 256)  # of a step on a GPU
+USED = 0.4  # share of the rate of matrix products
 
 
 def device() -> torch.device:
@@ -28,7 +34,7 @@ def cells() -> Any:
     """Tokens, masked genes and bits of a batch of cells."""
     from grnformer_sc.nn.batch import CellBatch
 
-    n = 16 if torch.cuda.is_available() else 2
+    n = 2
     rng = np.random.default_rng(0)
     genes = np.stack([rng.permutation(GENES)[:TOKENS] for _ in range(n)])
     masked = np.arange(TOKENS) >= TOKENS - QUERIES
@@ -55,17 +61,16 @@ def network() -> Any:
     return shared_graph(pairs // GENES, pairs % GENES, (tf, gene, torch.rand(tf.shape, generator=g)))
 
 
-def steps() -> dict[str, Callable[[], None]]:
+def nets() -> dict[str, Any]:
     from grnformer_sc.nn.adapter import GraphAdapter
     from grnformer_sc.nn.backbones import get_backbone
     from grnformer_sc.nn.fusion import GRNFormerNet, Structure
     from grnformer_sc.nn.heads import CountHead
-    from grnformer_sc.nn.losses import masked_loss
     from grnformer_sc.nn.perturb import PerturbEdges
     from grnformer_sc.nn.structure import StructureEncoder
 
     torch.manual_seed(0)
-    batch, scgpt = cells(), get_backbone("scgpt")
+    scgpt = get_backbone("scgpt")
 
     def net(*, layers: int, fused: bool) -> GRNFormerNet:
         config = scgpt.Config(n_genes=GENES, dim=DIM, layers=layers, heads=HEADS, keep_last=not fused, value_head=False)
@@ -78,24 +83,32 @@ def steps() -> dict[str, Callable[[], None]]:
         head = CountHead(DIM, torch.zeros(GENES))
         return GRNFormerNet(scgpt(config), head, structure).to(device()).train()
 
-    def step(net: GRNFormerNet) -> Callable[[], None]:
-        rng = torch.Generator(device()).manual_seed(0)
-
-        def call() -> None:
-            net.zero_grad(set_to_none=True)
-            with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
-                loss = masked_loss(net(batch, generator=rng, perturb=True).prediction, batch, loss="poisson")
-            loss.backward()
-            if device().type == "cuda":
-                torch.cuda.synchronize()
-
-        return call
-
     return {
-        "without a network": step(net(layers=LAYERS, fused=False)),
-        "half the layers": step(net(layers=LAYERS // 2, fused=False)),
-        "grnformer_sc": step(net(layers=LAYERS, fused=True)),
+        "without a network": net(layers=LAYERS, fused=False),
+        "half the layers": net(layers=LAYERS // 2, fused=False),
+        "grnformer_sc": net(layers=LAYERS, fused=True),
     }
+
+
+def step(net: Any, batch: Any) -> Callable[[], None]:
+    from grnformer_sc.nn.losses import masked_loss
+
+    rng = torch.Generator(device()).manual_seed(0)
+
+    def call() -> None:
+        net.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+            loss = masked_loss(net(batch, generator=rng, perturb=True).prediction, batch, loss="poisson")
+        loss.backward()
+        if device().type == "cuda":
+            torch.cuda.synchronize()
+
+    return call
+
+
+def steps() -> dict[str, Callable[[], None]]:
+    batch = cells()
+    return {name: step(net, batch) for name, net in nets().items()}
 
 
 def race() -> Callable[[], dict[str, list[float]]]:
@@ -108,22 +121,15 @@ def peak(name: str) -> Callable[[], float]:
     step = steps()[name]
     step()
 
-    def call() -> float:
-        if device().type == "cuda":
-            held = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            step()
-            return (torch.cuda.max_memory_allocated() - held) / 2**20
-        return rise(step)
-
-    return call
+    return lambda: rise(step)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for the CPU")
 def bench_fusion(record: Callable[..., None]) -> None:
     took: dict[str, list[float]] = run(race, repeats=1).result
     bare, fused = took["without a network"], took["grnformer_sc"]
     extra = {name: run(peak, name, repeats=1).result for name in ("without a network", "grnformer_sc")}
-    what = f"training step, {LAYERS} layers, width {DIM}, {TOKENS} tokens, {device().type}"
+    what = f"training step, {LAYERS} layers, width {DIM}, {TOKENS} tokens, cpu"
     shares = []
     for place in (0, 1):
         layers = 2 * (bare[place] - took["half the layers"][place])
@@ -136,3 +142,57 @@ def bench_fusion(record: Callable[..., None]) -> None:
     )  # fmt: skip
     assert shares[0] <= BAR
     assert memory <= BAR
+
+
+def matrix_rate() -> float:
+    """Floating-point operations per second of a large product in bfloat16."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    return 2 * 8192**3 / seconds(lambda: a @ b)
+
+
+def seconds(call: Callable[[], Any], laps: int = 10) -> float:
+    """Median seconds of a call on the GPU, warm."""
+    took = []
+    for _ in range(3 + laps):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        took.append(time.perf_counter() - start)
+    return float(np.median(took[3:]))
+
+
+def operations(net: Any, batch: Any) -> int:
+    """Floating-point operations of a step: those of the products forward, twice as many backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.autocast("cuda", torch.bfloat16):
+        net(batch, generator=torch.Generator("cuda").manual_seed(0), perturb=True)
+    return 3 * counter.get_total_flops()
+
+
+def repeated(batch: Any, times: int) -> Any:
+    """The cells of a batch several times."""
+    parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return type(batch)(**{name: x.repeat(times, *[1] * (x.ndim - 1)) for name, x in parts.items()})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("n_cells", CELLS)
+def bench_fusion_on_a_gpu(record: Callable[..., None], n_cells: int) -> None:
+    batch, rate, took = repeated(cells(), n_cells // 2), matrix_rate(), {}
+    what = f"training step, {LAYERS} layers, width {DIM}, {TOKENS} tokens, {n_cells} cells, bfloat16 on a GPU"
+    for name, net in nets().items():
+        torch.cuda.empty_cache()
+        held = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        took[name] = seconds(step(net, batch))
+        peak_mb = (torch.cuda.max_memory_allocated() - held) / 2**20
+        if name == "half the layers":
+            continue
+        figures = {"wall_s": took[name], "peak_mb": peak_mb, "tokens_per_s": batch.genes.numel() / took[name]}
+        figures |= {"used": operations(net, batch) / took[name] / rate, "matrix_tflops": rate / 1e12}
+        if name == "grnformer_sc":
+            layers = 2 * (took["without a network"] - took["half the layers"])
+            figures["extra_wall"] = (took[name] - took["without a network"]) / layers
+        record(what, name, **figures)

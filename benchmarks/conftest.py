@@ -13,7 +13,14 @@ import pytest
 from race import PEERS_PYTHON
 
 RESULTS = Path(__file__).parent / "results"
-MACHINE = "2 shared x86-64 cores, 24 GB, no GPU"
+CPU = "2 shared x86-64 cores, 24 GB, no GPU"
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, 16 cores" if torch.cuda.is_available() else CPU
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def record(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     if not rows:
         return
     path = RESULTS / f"{name}.csv"
-    stamp = {"date": date.today().isoformat(), "machine": MACHINE, "python": platform.python_version()}
+    stamp = {"date": date.today().isoformat(), "machine": machine(), "python": platform.python_version()}
     new = pd.DataFrame(rows).assign(**stamp)
     if path.exists():
         old = pd.read_csv(path)

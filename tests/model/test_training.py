@@ -20,8 +20,9 @@ import scipy.sparse as sp
 import torch
 import zarr
 
+from grnformer_sc.data.ahead import Ahead
 from grnformer_sc.data.module import CellDataModule, group_weights
-from grnformer_sc.model import ModelConfig
+from grnformer_sc.model import ModelConfig, run
 from grnformer_sc.model.assemble import ModelLoss
 from grnformer_sc.model.memory import kept_bytes, largest_batch, out_of_memory
 from grnformer_sc.nn.layer import recompute_layers
@@ -46,7 +47,8 @@ def in_process(out, model=None, train=None, **popen):
         str(out),
         json.dumps({"model": model or {}, "train": train or {}}),
     ]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, **popen)  # noqa: S603
 
 
@@ -72,6 +74,30 @@ def test_counts_on_disk_stay_there_and_give_the_same_weights(storage, tmp_path, 
         model.get_latent_representation(ad.read_h5ad(tmp_path / "part.h5ad", backed="r")),
         model.get_latent_representation(part),
     )
+
+
+def test_batches_built_ahead_are_the_same_batches(model, monkeypatch):
+    """On a GPU a thread builds the next batch while the device works."""
+
+    def with_thread(*args, ahead, **options):
+        return CellDataModule(*args, ahead=not ahead, **options)
+
+    monkeypatch.setattr(run, "CellDataModule", with_thread)
+    assert weights(trained()) == weights(model)
+
+
+def test_a_failure_of_a_batch_built_ahead_is_raised():
+    class Loader(list):
+        sampler = None
+
+        def __iter__(self):
+            yield 1
+            raise ValueError(self)
+
+    batches = iter(Ahead(Loader(["cells"])))
+    assert next(batches) == 1
+    with pytest.raises(ValueError, match="cells"):
+        next(batches)
 
 
 def test_recomputed_layers_give_the_same_weights_and_keep_less(model):

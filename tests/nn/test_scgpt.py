@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grnformer_sc.nn.backbones import ScGPT, ScGPTConfig
-from grnformer_sc.nn.backbones.layers import heard
+from grnformer_sc.nn.backbones.layers import Heard
 from grnformer_sc.nn.batch import CellBatch
 from grnformer_sc.nn.values import bin_of, count_of_bin
 
@@ -52,11 +52,11 @@ def test_all_outputs_equal_those_of_the_original(folder):
     model = ScGPT.read_published(folder).backbone
     silent, keep = stored["padding_mask"], ~stored["padding_mask"]
     with torch.inference_mode():
-        h, mask = model.embed_tokens(stored["gene_ids"], stored["values"]), heard(silent)
+        h, heard = model.embed_tokens(stored["gene_ids"], stored["values"]), Heard.all_but(silent)
         attention = []
         for layer in model.transformer_encoder.layers:
-            attention.append(layer.self_attn.weights(h, mask))
-            h = layer(h, mask)
+            attention.append(layer.self_attn.weights(h, ~silent[:, None, None, :]))
+            h = layer(h, heard)
         found = {
             "encoder_output": h, "mlm_output": model.predict(h), "mvc_output": model.from_cell(h[:, 0], stored["gene_ids"]),
             "cell_embedding_cls": h[:, 0], "cls_output": model.classify(h[:, 0]),

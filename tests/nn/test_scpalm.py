@@ -71,7 +71,7 @@ def test_codes_are_the_nearest_and_their_loss_moves_both_sides():
 
 def test_the_cell_token_sees_ever_more_patches_and_no_patch_sees_it(model):
     h = torch.zeros(1, 6, 8)
-    seen = [model._mask(h, (i + 1) / 3)[0, 0] for i in range(3)]
+    seen = [model._heard(h, (i + 1) / 3).mask[0, 0] for i in range(3)]
     assert [int(mask[0].sum()) for mask in seen] == [3, 5, 6]  # itself and 2, 4, 5 patches
     assert all(not mask[1:, 0].any() and mask[1:, 1:].all() for mask in seen)
     cells = batch()

@@ -153,18 +153,25 @@ def choose_masked(
     return masked, np.sort(order[:, :n_queries], axis=1)
 
 
+def _chosen(
+    counts: sp.csr_matrix, keys: Float32[np.ndarray, "cells genes"], limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Cell, gene and count of the visible genes, at most so many per cell (those of the smallest keys), in gene order."""
+    per_cell = np.diff(counts.indptr)
+    row = np.repeat(np.arange(counts.shape[0]), per_cell)
+    if per_cell.max(initial=0) <= limit:
+        return row, counts.indices, counts.data, per_cell
+    order = np.lexsort((keys[row, counts.indices], row))
+    chosen = np.sort(order[np.arange(row.size) - counts.indptr[row] < limit])
+    return row[chosen], counts.indices[chosen], counts.data[chosen], np.minimum(per_cell, limit)
+
+
 def lay_out(
     counts: sp.csr_matrix, keys: Float32[np.ndarray, "cells genes"], spec: TokenSpec
 ) -> tuple[Int64[np.ndarray, "cells tokens"], Float32[np.ndarray, "cells tokens"], Bool[np.ndarray, "cells tokens"]]:
     """Lay the visible expressed genes of every cell out in a padded block (genes, counts, padding)."""
     n_cells = counts.shape[0]
-    row = np.repeat(np.arange(n_cells), np.diff(counts.indptr))
-    order = np.lexsort((keys[row, counts.indices], row))
-    place = np.arange(row.size) - counts.indptr[row]  # position within the cell, in the order of the keys
-    keep = place < spec.max_tokens
-    chosen = np.sort(order[keep])  # back to gene order
-    row, gene, value = row[chosen], counts.indices[chosen], counts.data[chosen]
-    per_cell = np.bincount(row, minlength=n_cells)
+    row, gene, value, per_cell = _chosen(counts, keys, spec.max_tokens)
     place = np.arange(row.size) - np.repeat(np.cumsum(per_cell) - per_cell, per_cell)
     shape = n_cells, int(per_cell.max(initial=0))
     genes, values, padding = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .._core.checks import listing
 from .._core.rng import generator
 from ..nn.batch import CellBatch
+from .ahead import Ahead
 from .batch import Collator
 
 READ_AHEAD = 16  # batches that are read from disk at once, in the order of the file
@@ -52,16 +53,23 @@ class BatchKey:
     window: Int64[np.ndarray, " window"]
 
 
-class _Batches(Dataset[CellBatch]):
+class Sealed:
+    """A batch on its way through Lightning, which takes dataclasses apart and with FSDP rounds their numbers to 16 bits."""
+
+    def __init__(self, batch: CellBatch) -> None:
+        self.batch = batch
+
+
+class _Batches(Dataset[Sealed]):
     """A batch per key; the mask of a batch follows from its key alone, so a resumed run sees the same masks."""
 
     def __init__(self, collator: Collator, root: int) -> None:
         self.collator, self.root = collator, root
         self._window, self._counts = np.empty(0, dtype=np.int64), sp.csr_matrix((0, collator.cells.n_genes))
 
-    def __getitem__(self, key: BatchKey) -> CellBatch:
+    def __getitem__(self, key: BatchKey) -> Sealed:
         rng = generator(self.root, key.purpose, key.epoch, key.number)
-        return self.collator(key.cells, rng, training=key.purpose == "train", counts=self._read(key))
+        return Sealed(self.collator(key.cells, rng, training=key.purpose == "train", counts=self._read(key)))
 
     def _read(self, key: BatchKey) -> sp.csr_matrix | None:
         """Counts of the cells, from those of its window, which stay until another window is asked for."""
@@ -134,6 +142,8 @@ class CellDataModule(LightningDataModule):
         How far groups are evened out in training.
     root
         Root of all random choices.
+    ahead
+        Build the next batch while the device works on one (of use where that is not the CPU).
     """
 
     def __init__(
@@ -145,24 +155,25 @@ class CellDataModule(LightningDataModule):
         batch_size: int,
         root: int,
         balance: float = 0.0,
+        ahead: bool = False,
     ) -> None:
         super().__init__()
-        self.collator, self.root = collator, root
+        self.collator, self.root, self.ahead = collator, root, ahead
         weights = group_weights(collator.cells.codes[train], balance)
         self.train = _Epochs(train, batch_size, root, shuffle=True, weights=weights)
         self.validation = _Epochs(validation, batch_size, root, shuffle=False)
 
-    def train_dataloader(self) -> DataLoader[CellBatch]:
+    def train_dataloader(self) -> Iterable[Sealed]:
         """Training cells, in a new order and with new masks in every epoch."""
         return self._loader(self.train)
 
-    def val_dataloader(self) -> DataLoader[CellBatch]:
+    def val_dataloader(self) -> Iterable[Sealed]:
         """Validation cells, with the same masks in every epoch."""
         return self._loader(self.validation)
 
-    def transfer_batch_to_device(self, batch: CellBatch, device: torch.device, dataloader_idx: int) -> CellBatch:
-        """Move a batch (Lightning cannot rebuild a frozen dataclass)."""
-        return batch.to(device)
+    def transfer_batch_to_device(self, batch: Sealed, device: torch.device, dataloader_idx: int) -> Sealed:
+        """Move a batch."""
+        return Sealed(batch.batch.to(device))
 
     def describe(self, epoch: int, step: int) -> str:
         """Which training batch the process sees at a step of an epoch: its number and its first cells."""
@@ -172,5 +183,6 @@ class CellDataModule(LightningDataModule):
         cells = self.collator.cells.cells[blocks[number % len(blocks)]]
         return f"batch {number} of epoch {epoch}: cells {listing(cells, SHOWN)}"
 
-    def _loader(self, keys: _Epochs) -> DataLoader[CellBatch]:
-        return DataLoader(_Batches(self.collator, self.root), sampler=keys, batch_size=None)
+    def _loader(self, keys: _Epochs) -> Iterable[Sealed]:
+        loader = DataLoader(_Batches(self.collator, self.root), sampler=keys, batch_size=None)
+        return Ahead(loader) if self.ahead else loader

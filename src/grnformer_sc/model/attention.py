@@ -18,7 +18,7 @@ from ..grn.network import Network
 from ..nn.fusion import GRNFormerNet
 from ..nn.graph import StructureGraph
 from .enrichment import matched_enrichment, tf_enrichment
-from .inference import batches
+from .inference import batches, exact
 
 logger = logging.getLogger(__name__)
 
@@ -107,21 +107,21 @@ def _group_sums(
     index, filled = (keys[group].cpu().numpy() for keys in graph.keys(tf_only=net.tf_keys_only))
     present, nodes = filled, index[filled]
     is_tf = graph.is_tf.cpu().numpy()[nodes]
-    n_genes, columns = graph.n_genes, torch.from_numpy(np.flatnonzero(present)[is_tf])
-    pairs = torch.zeros(n_genes, columns.numel(), dtype=torch.float64)
-    seen, mass = torch.zeros(n_genes, dtype=torch.float64), torch.zeros(present.size + 1, dtype=torch.float64)
+    n_genes, zeros = graph.n_genes, exact(graph.weight.new_zeros(0)).new_zeros
+    columns = torch.from_numpy(np.flatnonzero(present)[is_tf]).to(zeros(0).device)
+    pairs, seen, mass = zeros(n_genes, columns.numel()), zeros(n_genes), zeros(present.size + 1)
     for _, batch in batches(net, collator, rows, batch_size=batch_size):
-        token = ~batch.padding.cpu()
-        share = (token / token.sum(dim=1, keepdim=True).clamp(min=1)).double()  # every cell counts alike
-        place = net.backbone.places(batch).cpu()
+        token = ~batch.padding
+        share = exact(token / token.sum(dim=1, keepdim=True).clamp(min=1))  # every cell counts alike
+        place = net.backbone.places(batch)
         for part, weights in net.attention(batch):
             cell, column = torch.nonzero(token & (place >= part.start) & (place < part.stop), as_tuple=True)
-            read = weights.double().cpu()[cell, place[cell, column] - part.start]
+            read = exact(weights[cell, place[cell, column] - part.start])
+            of = batch.genes[cell, column].to(read.device)
             mass += share[cell, column] @ read
-            of = batch.genes.cpu()[cell, column]
             pairs.index_add_(0, of, read[:, columns])
-            seen.index_add_(0, of, torch.ones(of.numel(), dtype=torch.float64))
-    mean = (mass / rows.size).numpy()
+            seen += torch.bincount(of, minlength=n_genes)
+    mean, pairs, seen = (mass / rows.size).cpu().numpy(), pairs.cpu(), seen.cpu()
     return _GroupSums(nodes, mean[:-1][present], float(mean[-1]), nodes[is_tf], pairs.numpy(), seen.numpy(), rows.size)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,36 @@ class Progress(Callback):
         self.bar.close()
 
 
+@contextmanager
+def in_one_piece(trainer: Trainer, *, write: bool = False) -> Iterator[None]:
+    """Weights as one process would hold them, also where the strategy has split them (FSDP)."""
+    from torch.distributed.fsdp import FullyShardedDataParallel as Sharded
+
+    whole = trainer.strategy.model
+    if isinstance(whole, Sharded):
+        with Sharded.summon_full_params(whole, writeback=write):
+            yield
+    else:
+        yield
+
+
+def weights_of(trainer: Trainer, pl_module: LightningModule) -> dict[str, torch.Tensor]:
+    """Copy of all weights on the CPU."""
+    with in_one_piece(trainer):
+        return {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+
+
+class LastWeights(Callback):
+    """The weights at the end of the training, read before the strategy lets go of them; stands after `BestWeights`."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read them."""
+        self.weights = weights_of(trainer, pl_module)
+
+
 class BestWeights(Callback):
     """Keep the weights of the epoch with the lowest validation loss and put them back at the end."""
 
@@ -91,12 +123,13 @@ class BestWeights(Callback):
         if trainer.sanity_checking or not loss < self.loss:
             return
         self.loss, self.epoch = loss, trainer.current_epoch
-        self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.state_dict().items()}
+        self.weights = weights_of(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back."""
         if self.weights:
-            pl_module.load_state_dict(self.weights)
+            with in_one_piece(trainer, write=True):
+                pl_module.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Part of a checkpoint."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import pandas as pd
 from scvi.data import AnnDataManager
@@ -12,6 +12,7 @@ from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 
 from .._core.checks import fail
+from .._core.compute import device_of
 from .._core.params import versions
 from .._core.rng import RngLike, as_root
 from ..data.fields import read_network
@@ -31,6 +32,8 @@ from .trained import TrainedModel
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from .net import CellSummaryNet
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +147,8 @@ class GRNFormer(TrainedModel):
 
         Rates, neighbours and co-expression come from the training cells only. Dropout, masks and replaced edges follow
         from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights. Counts that lie on
-        disk (backed h5ad, zarr) are read batch by batch and give the same weights as in memory.
+        disk (backed h5ad, zarr) are read batch by batch and give the same weights as in memory. The model stays on the
+        device it was trained on (`to_device` moves it).
 
         Parameters
         ----------
@@ -197,7 +201,8 @@ class GRNFormer(TrainedModel):
         collator = context.collator(cells, self.network, self.config.tokens)
         plan = TrainingPlan(net, ModelLoss(self.config, net), config, root=root)
         self.history_ = train_network(plan, collator, split, where=where, model=recipe(self))
-        self.module, self.context, self.train_config = net.cpu().eval(), context, plan.config
+        trained = cast("CellSummaryNet", plan.net).to(where.device()).eval()
+        self.module, self.context, self.train_config = trained, context, plan.config
         self.train_indices_, self.validation_indices_ = split
         self.is_trained_ = True
 
@@ -235,7 +240,7 @@ class GRNFormer(TrainedModel):
         )
 
     @classmethod
-    def load(cls, dir_path: str | Path, adata: AnnData | None = None) -> Self:
+    def load(cls, dir_path: str | Path, adata: AnnData | None = None, *, device: str = "auto") -> Self:
         """Read a model; it works without the AnnData it was trained on.
 
         Parameters
@@ -244,8 +249,10 @@ class GRNFormer(TrainedModel):
             Folder written by `save`.
         adata
             Becomes the data of the model; it must hold its genes in its order. Other data can be given to each method.
+        device
+            torch device; "auto" takes a GPU where there is one.
         """
-        folder = Path(dir_path)
+        folder, place = Path(dir_path), device_of(device)
         meta, arrays = io.read_meta(folder), io.read_arrays(folder)
         model = cls.__new__(cls)
         genes = pd.Index(meta["genes"], dtype=object)
@@ -262,7 +269,8 @@ class GRNFormer(TrainedModel):
         model.train_config = TrainConfig.from_dict(meta["train_config"])
         model.context = Context.from_arrays(arrays, meta["context"])
         model.module = build_net(model.config, model.context, model.network, model.genes, root=0).eval()
-        model.module.load_state_dict(io.read_weights(folder))
+        io.load_weights(model.module, folder)
+        model.to_device(place)
         model.history_ = io.read_history(folder)
         model.train_indices_, model.validation_indices_ = arrays["split.train"], arrays["split.validation"]
         model.is_trained_ = True

@@ -29,6 +29,11 @@ def batches(
         yield index, collator(index, rng, mask=root is not None).to(device)
 
 
+def exact(x: torch.Tensor) -> torch.Tensor:
+    """The same in 64 bits, on the CPU where the device has no such numbers."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 @torch.inference_mode()
 def embed_cells(
     net: GRNFormerNet, collator: Collator, rows: Int[np.ndarray, " cells"], *, batch_size: int
@@ -48,18 +53,18 @@ def embed_genes(
 ) -> Float32[np.ndarray, "genes dim"]:
     """Mean fused embedding of each gene over the cells in which it is a token."""
     net.eval()
-    total: torch.Tensor | None = None
-    seen = torch.zeros(collator.cells.n_genes, dtype=torch.float64)
+    total, seen, n_genes = torch.empty(0), torch.empty(0), collator.cells.n_genes
     for _, batch in batches(net, collator, rows, batch_size=batch_size):
         here = ~batch.padding
-        genes, tokens = batch.genes[here].cpu(), net(batch, perturb=False).genes[here].double().cpu()
-        if total is None:
-            total = torch.zeros(seen.numel(), tokens.shape[1], dtype=torch.float64)
+        tokens = exact(net(batch, perturb=False).genes[here])
+        genes = batch.genes[here].to(tokens.device)
+        if total.numel() == 0:
+            total, seen = tokens.new_zeros(n_genes, tokens.shape[1]), tokens.new_zeros(n_genes)
         total.index_add_(0, genes, tokens)
-        seen.index_add_(0, genes, torch.ones(genes.numel(), dtype=torch.float64))
-    if total is None:
-        return np.empty((seen.numel(), 0), dtype=np.float32)
-    return (total / seen.clamp(min=1)[:, None]).float().numpy()
+        seen += torch.bincount(genes, minlength=n_genes)
+    if total.numel() == 0:
+        return np.empty((n_genes, 0), dtype=np.float32)
+    return (total / seen.clamp(min=1)[:, None]).float().cpu().numpy()
 
 
 @torch.inference_mode()

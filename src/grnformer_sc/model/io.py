@@ -17,6 +17,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
+from torch import nn
 
 from .._core.checks import fail, listing
 from ..grn.network import Network
@@ -86,6 +87,16 @@ def read_network_file(folder: Path) -> Network:
     """Read the network."""
     with h5py.File(folder / NETWORK, "r") as file:
         return Network.from_uns(anndata.io.read_elem(file["network"]))
+
+
+def load_weights(net: nn.Module, folder: Path) -> None:
+    """Put the stored weights into a network; single numbers were stored without an axis before FSDP asked for one."""
+    own = net.state_dict()
+    weights = {
+        name: value.reshape(own[name].shape) if value.ndim == 0 and name in own else value
+        for name, value in read_weights(folder).items()
+    }
+    net.load_state_dict(weights)
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:

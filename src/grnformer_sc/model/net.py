@@ -66,7 +66,7 @@ class CellSummaryNet(GRNFormerNet):
         adapter: GraphAdapter,
         x: Encoded,
         keys: Float[Tensor, "cells keys dim"],
-        present: Bool[Tensor, "cells keys"],
+        present: Bool[Tensor, "cells keys"] | None,
     ) -> Encoded:
         """Read the network. In training only the places do that the loss looks at."""
         h, (first, last) = x.h, x.unread

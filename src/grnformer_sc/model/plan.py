@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 
 from .._core.checks import fail
 from .._core.rng import seed_for, torch_generator
+from ..data.module import Sealed
 from ..nn.batch import CellBatch
 from ..nn.layer import recompute_layers
 from .train_config import TrainConfig
@@ -39,12 +41,13 @@ class TrainingPlan(LightningModule):
         self.net, self.loss, self.config, self.root = net, loss, config, root
         recompute_layers(net, on=config.recompute)
 
-    def on_train_batch_start(self, batch: CellBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Sealed, batch_idx: int) -> None:
         """Dropout reads torch's own generator, which `run` has forked."""
         torch.manual_seed(seed_for(self.root, "dropout", *self._place(batch_idx)) % 2**63)
 
-    def training_step(self, batch: CellBatch, batch_idx: int) -> Tensor:
+    def training_step(self, sealed: Sealed, batch_idx: int) -> Tensor:
         """Loss of a batch with replaced edges."""
+        batch = sealed.batch
         rng = torch_generator(self.root, "edges", *self._place(batch_idx), device=str(self.device))
         loss = self.loss(self.net(batch, generator=rng, perturb=True), batch)
         if not torch.isfinite(loss):
@@ -53,8 +56,9 @@ class TrainingPlan(LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: CellBatch, batch_idx: int) -> None:
+    def validation_step(self, sealed: Sealed, batch_idx: int) -> None:
         """Loss of a batch with the network as it is."""
+        batch = sealed.batch
         loss = self.loss(self.net(batch, perturb=False), batch)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=batch.genes.shape[0], sync_dist=True)
 
@@ -62,10 +66,12 @@ class TrainingPlan(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the norm of the gradient; one that is not finite stops the training before it reaches the weights."""
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        limit = gradient_clip_val or math.inf
+        whole = getattr(self.trainer.strategy.model, "clip_grad_norm_", None)  # of a model in shards
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = whole(limit) if whole is not None else nn.utils.clip_grad_norm_(weights, limit)
         scaled = self.config.precision == "16"  # then such a step is left out, and the scale of the loss is lowered
-        found = [p.grad.sum() for p in self.net.parameters() if p.grad is not None]
-        if not scaled and not torch.isfinite(torch.stack(found).sum()):
+        if not scaled and not torch.isfinite(norm):
             raise self._not_finite("the gradient", self.trainer.fit_loop.batch_idx)
 
     def configure_optimizers(self) -> Any:

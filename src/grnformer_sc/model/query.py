@@ -87,11 +87,11 @@ def _carry_over(model: GRNFormer, trained: GRNFormer, adata: AnnData, freeze: Fr
     model.registry_ = trained.registry_  # as saved, it describes the genes of the model and not those of these cells
     for name in ("config", "layer", "grn_key", "network", "genes"):
         setattr(model, name, getattr(trained, name))
-    weights = {name: value.clone() for name, value in cast("GRNFormerNet", trained.module).state_dict().items()}
+    weights = {name: value.cpu().clone() for name, value in cast("GRNFormerNet", trained.module).state_dict().items()}
     model.start, model.origin = None, Origin(context, weights, freeze)
     cells = read_cells(adata, model.network, layer=model.layer, keys=GrnKeys(model.grn_key), genes=model.genes)
     model.context, model.train_config, model.history_ = context, train_config, trained.history_
-    model.module = begin(model, cells, np.arange(0), root=0)[1].eval()
+    model.module = begin(model, cells, np.arange(0), root=0)[1].to(trained.device).eval()
     model.train_indices_, model.validation_indices_ = np.arange(0), np.arange(cells.n_cells)
     model.is_trained_ = True
     lost = int((cells.codes == UNKNOWN).sum())

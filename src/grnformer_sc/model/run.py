@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -20,7 +21,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from .._core.checks import fail
 from ..data.batch import Collator
 from ..data.module import CellDataModule
-from .callbacks import BestWeights, History, Progress
+from .callbacks import BestWeights, History, LastWeights, Progress
 from .memory import free_bytes, largest_batch, out_of_memory
 from .plan import TrainingPlan
 from .resume import LAST, folder_of, need_same_recipe, read_recipe, recipe_of, write_recipe
@@ -89,6 +90,7 @@ def train_network(
         batch_size=int(plan.config.batch_size),
         balance=plan.config.balance,
         root=plan.root,
+        ahead=where.device().type != "cpu",
     )
     return run(plan, data, max_epochs=plan.config.epochs(train.size), where=where)
 
@@ -109,6 +111,7 @@ def _with_batch_size(plan: TrainingPlan, collator: Collator, train: np.ndarray, 
 def run(plan: TrainingPlan, data: CellDataModule, *, max_epochs: int, where: Run) -> pd.DataFrame:
     """Run Lightning; returns the history."""
     config, validated = plan.config, bool(data.validation.index.size)
+    _need_gpu(config, where)
     with tempfile.TemporaryDirectory() as scratch, quiet(), torch.random.fork_rng():
         history = History(Path(scratch, "history.json"))
         callbacks: list[Callback] = [history, Progress()]
@@ -116,13 +119,16 @@ def run(plan: TrainingPlan, data: CellDataModule, *, max_epochs: int, where: Run
             callbacks.append(BestWeights())
             if config.early_stopping:
                 callbacks.append(EarlyStopping("validation_loss", patience=config.patience))
+        last, bare = LastWeights(), copy.deepcopy(plan.net) if "fsdp" in config.strategy else None
+        if bare is not None:  # FSDP leaves its parts of the weights in the network it was given
+            callbacks.append(last)
         if where.checkpoint_dir is not None:
             callbacks.append(_checkpoints(where.checkpoint_dir, monitored=validated))
         trainer = Trainer(
             max_epochs=max_epochs,
             accelerator=where.accelerator,
             devices=where.devices,
-            precision=_precision(config, where),
+            precision=PRECISIONS[config.precision],
             strategy=config.strategy,
             accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.grad_clip,
@@ -139,13 +145,15 @@ def run(plan: TrainingPlan, data: CellDataModule, *, max_epochs: int, where: Run
         )
         with out_of_memory(data):
             trainer.fit(plan, datamodule=data, ckpt_path=_last_of(where.resume_from), weights_only=True)
+        if bare is not None:
+            bare.load_state_dict({name.removeprefix("net."): value for name, value in last.weights.items()})
+            plan.net = bare
         return history.table()
 
 
-def _precision(config: TrainConfig, where: Run) -> Any:
+def _need_gpu(config: TrainConfig, where: Run) -> None:
     if config.precision == "16" and where.device().type == "cpu":
         raise fail(ValueError, "precision='16' needs a GPU.", "a CPU.", "give precision='bf16' or '32'.")
-    return PRECISIONS[config.precision]
 
 
 def _checkpoints(folder: Path, *, monitored: bool) -> ModelCheckpoint:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
+import torch
 from scvi.model.base import BaseModelClass
 
 from .._core.checks import fail
@@ -46,6 +47,21 @@ class TrainedModel(BaseModelClass):
     def _reset(self) -> None:
         self.train_config = self.context = self.module = None
         self.history_ = pd.DataFrame()
+
+    @property
+    def device(self) -> str:
+        """Where the weights lie (a trained model works there)."""
+        return str(next(self._net().parameters()).device)
+
+    def to_device(self, device: str | int | torch.device) -> None:
+        """Move the trained model.
+
+        Parameters
+        ----------
+        device
+            torch device, such as "cpu" or "cuda:0".
+        """
+        self._net().to(device)
 
     def get_latent_representation(
         self, adata: AnnData | None = None, *, indices: np.ndarray | None = None, batch_size: int = 64

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .post_norm import normed
+
 QUERY_CHUNK = 256
 
 
@@ -49,7 +51,7 @@ class GraphAdapter(nn.Module):
         self.norm_query, self.norm_key = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.sink = nn.Parameter(torch.randn(dim) * dim**-0.5)
         self.dropout = nn.Dropout(dropout)
-        self.beta = nn.Parameter(torch.ones(())) if beta is None else None
+        self.beta = nn.Parameter(torch.ones(1)) if beta is None else None
         self.fixed_beta = beta
         if beta is None:
             nn.init.zeros_(self.out.weight)
@@ -66,14 +68,14 @@ class GraphAdapter(nn.Module):
         self,
         expression: Float[Tensor, "cells tokens dim"],
         structure: Float[Tensor, "cells keys dim"],
-        present: Bool[Tensor, "cells keys"],
+        present: Bool[Tensor, "cells keys"] | None,
     ) -> Float[Tensor, "cells tokens dim"]:
-        """Add what the network says to every token."""
+        """Add what the network says to every token; None as `present` is all keys."""
         q, k, v, mask = self._project(expression, structure, present)
         dropout = self.attention_dropout if self.training else 0.0
         fused = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         fused = self.out(fused.transpose(1, 2).reshape(expression.shape))
-        return expression + self.strength * self.dropout(fused)
+        return expression + (self.strength * self.dropout(fused)).to(expression.dtype)
 
     def attention(
         self,
@@ -86,15 +88,19 @@ class GraphAdapter(nn.Module):
         for first in range(0, q.shape[2], QUERY_CHUNK):
             part = slice(first, min(first + QUERY_CHUNK, q.shape[2]))
             score = q[:, :, part] @ k.transpose(2, 3) * q.shape[3] ** -0.5
-            score = score.masked_fill(~mask, -torch.inf)
+            if mask is not None:
+                score = score.masked_fill(~mask, -torch.inf)
             yield part, score.softmax(dim=-1).mean(dim=1)
 
-    def _project(self, expression: Tensor, structure: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _project(
+        self, expression: Tensor, structure: Tensor, present: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         n_cells = expression.shape[0]
-        keys = torch.cat([self.norm_key(structure), self.sink.expand(n_cells, 1, -1)], dim=1)
-        mask = functional.pad(present, (0, 1), value=True)[:, None, None, :]
+        keys = normed(self.norm_key, structure)
+        keys = torch.cat([keys, self.sink.to(keys.dtype).expand(n_cells, 1, -1)], dim=1)
+        mask = None if present is None else functional.pad(present, (0, 1), value=True)[:, None, None, :]
         return (
-            self._split(self.query(self.norm_query(expression))),
+            self._split(self.query(normed(self.norm_query, expression))),
             self._split(self.key(keys)),
             self._split(self.value(keys)),
             mask,

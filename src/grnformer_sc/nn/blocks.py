@@ -1,9 +1,11 @@
-"""Work on the graphs of a batch in blocks, with as many threads as torch uses and the same result for any number of them."""
+"""Where kernels work, and the graphs of a batch in blocks: as many threads as torch uses, the same result for any number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +18,21 @@ BLOCKS = 16  # sums over graphs are taken block by block
 def has_kernels(x: Tensor) -> bool:
     """Whether the kernels can work on a tensor: they run on the CPU."""
     return x.device.type == KERNELS_ON
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Whether kernels in Triton can work on a tensor: it comes with torch for CUDA on Linux."""
+    return x.device.type == "cuda" and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def power_of_two(n: int) -> int:
+    """Smallest power of two that is not below `n`."""
+    return 1 << max(n - 1, 0).bit_length()
 
 
 def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:

@@ -55,7 +55,7 @@ class SageConvolution(Convolution):
         else:
             means = (to_tfs(edges, h[:, None]) * share).chunk(2, dim=1)
             heard = torch.stack([linear(mean) for linear, mean in zip(reverse, means, strict=True)]).sum(dim=0)
-        return update.index_add_(1, tfs, self.dropout(heard).float())
+        return update.index_add_(1, tfs, self.dropout(heard).to(update.dtype))
 
 
 class GcnConvolution(Convolution):
@@ -85,7 +85,7 @@ class GcnConvolution(Convolution):
             2, dim=1
         )
         heard = self.relations["act_reverse"](act) + self.relations["rep_reverse"](rep)
-        return update.index_add_(1, tfs, self.dropout(heard).float())
+        return update.index_add_(1, tfs, self.dropout(heard).to(update.dtype))
 
 
 class GinConvolution(Convolution):
@@ -96,7 +96,7 @@ class GinConvolution(Convolution):
         self.relations = nn.ModuleDict(
             {name: nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim)) for name in RELATIONS}
         )
-        self.eps = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in RELATIONS})
+        self.eps = nn.ParameterDict({name: nn.Parameter(torch.zeros(1)) for name in RELATIONS})
 
     def forward(self, h: Nodes, edges: GatedEdges) -> Float[Tensor, "graphs genes dim"]:
         """Update all nodes."""
@@ -109,7 +109,7 @@ class GinConvolution(Convolution):
             update = update + self.relations[forward](to_genes(edges, sent, None, (1 + self.eps[forward]) * h))
             own = ((1 + self.eps[reverse]) * h).expand(edges.n_graphs, -1, -1)
             update = update + self.relations[reverse](
-                own.index_add(1, tfs, heard[:, sign * n_tfs : (sign + 1) * n_tfs])
+                own.index_add(1, tfs, heard[:, sign * n_tfs : (sign + 1) * n_tfs].to(own.dtype))
             )
         return update
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .._core.checks import fail
 from .adapter import GraphAdapter
+from .aside import aside, moment
 from .backbones.base import Backbone, Encoded
 from .batch import CellBatch
 from .gated import GatedEdges
@@ -77,15 +78,22 @@ class GRNFormerNet(nn.Module):
         self, batch: CellBatch, *, generator: torch.Generator | None = None, perturb: bool = False
     ) -> FusedOutput:
         """Embed and predict; `perturb` replaces edges (training) and needs a generator."""
+        start = moment(batch.genes.device)
         x, rng = self._expression(batch), generator if perturb else None
-        out = self._read(self._last(x, batch, rng), batch)
+        out = self._read(self._last(x, batch, rng, start), batch)
         return replace(out, extra={**out.extra, **self._network_terms(x, batch, rng)})
 
-    def _last(self, x: Encoded, batch: CellBatch, generator: torch.Generator | None) -> Encoded:
-        """Run the layer that reads the network, or the backbone's own."""
+    def _last(
+        self, x: Encoded, batch: CellBatch, generator: torch.Generator | None, start: torch.Event | None = None
+    ) -> Encoded:
+        """Run the layer that reads the network (embedded beside all since `start`), or the backbone's own."""
         if self.adapter is None:
             return self.backbone.last_layer(x)
-        x = self._fuse(self.adapter, x, *self.keys(batch, x, generator=generator))
+        reads_expression = self.encoder is not None and self.encoder.read is not None
+        with aside(None if reads_expression else start):
+            keys, present = self.keys(batch, x, generator=generator)
+        filled = self._structure[0].is_filled(tf_only=self.tf_keys_only)
+        x = self._fuse(self.adapter, x, keys, None if filled else present)
         return self.backbone.feed_forward(x) if self.backbone.config.keep_ffn else x
 
     def _fuse(
@@ -93,7 +101,7 @@ class GRNFormerNet(nn.Module):
         adapter: GraphAdapter,
         x: Encoded,
         keys: Float[Tensor, "cells keys dim"],
-        present: Bool[Tensor, "cells keys"],
+        present: Bool[Tensor, "cells keys"] | None,
     ) -> Encoded:
         return x.with_h(adapter(x.h, keys, present))
 
@@ -139,7 +147,7 @@ class GRNFormerNet(nn.Module):
             types, place = torch.unique(batch.group, return_inverse=True)
             own = self._structure[0].keys(tf_only=self.tf_keys_only)[0][types]
             parts.append(_nodes(self.embed_types(types, generator=generator), own)[place])
-        return torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0], present
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1], present
 
     def key_index(self, batch: CellBatch) -> tuple[Int[Tensor, "cells keys"], Bool[Tensor, "cells keys"]]:
         """Gene of every key of every cell, and which places are filled; the sink is not among them."""

@@ -1,7 +1,7 @@
 """Sums along the edges of a batch of graphs: from TFs to genes and from genes to TFs, each the transpose of the other.
 
 Rows of the shared network are switched by the bits of each graph, so no graph is built: on the CPU a kernel walks the rows
-that are on, elsewhere the edges are gathered and added up.
+that are on, elsewhere the edges are listed and added up bag by bag.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ._kernels import gated as kernels
+from .bags import bag_sums
 from .blocks import applied, has_kernels, in_blocks, n_blocks
 from .graph import MIN_WEIGHT, EdgeList, StructureGraph
 
@@ -71,17 +72,24 @@ class GatedEdges:
         return self.network.listed(self.owner, self.row)
 
     @cached_property
+    def every(self) -> tuple[EdgeList, Int[Tensor, " edges"]]:
+        """Edges one by one with the corrections, and the places of their TFs."""
+        e = self.listed if self.extra is None else self.listed.extended(self.extra)
+        return e, self.network.places(e.tf, e.sign)
+
+    @cached_property
     def degrees(self) -> tuple[Float[Tensor, "graphs 2 genes"], Float[Tensor, "graphs 2 tfs"]]:
         """Summed weights of the edges of every gene and of every TF, by sign."""
         n_tfs, n_genes, like = self.network.n_tfs, self.network.n_genes, self.network.weight
         out = to_tfs(self, like.new_ones(1, 1, n_genes, 1)).view(self.n_graphs, 2, n_tfs)
-        into = like.new_zeros(self.n_graphs, 2, n_genes)
         if has_kernels(like):
+            into = like.new_zeros(self.n_graphs, 2, n_genes)
             kernels.gene_degrees(*self.arrays, n_tfs, into.numpy())
             return into, out
-        e, _, weight = _weighted(self, None)
+        e, weight = self.every[0], self.every[0].weight
         place = (e.graph * 2 + (e.sign < 0)) * n_genes + e.gene
-        return into.view(-1).index_add(0, place, weight).view_as(into), out
+        into = bag_sums(like.new_ones(1, 1), torch.zeros_like(place), place, weight, self.n_graphs * 2 * n_genes)
+        return into.view(self.n_graphs, 2, n_genes), out
 
     @cached_property
     def arrays(self) -> tuple[tuple[np.ndarray, ...], ...]:
@@ -111,14 +119,16 @@ def to_genes(
     `source` holds the activating parts of all TFs, then the repressing ones; it may come once for all graphs.
     """
     n_genes, dim = edges.network.n_genes, source.shape[2]
-    source = source.float()
-    base = source.new_zeros(1, n_genes, 1).expand(-1, -1, dim) if base is None else base.float()
+    base = source.new_zeros(1, n_genes, 1).expand(-1, -1, dim) if base is None else base
     if has_kernels(source):
-        return applied(_ToGenes, source, base, edges, _scale(edges, scale))
+        return applied(_ToGenes, source.float(), base.float(), edges, _scale(edges, scale))
     e, place, weight = _weighted(edges, scale)
-    sent = source.expand(edges.n_graphs, -1, -1)[e.graph, place] * weight[:, None]
-    out = base.expand(edges.n_graphs, -1, -1).reshape(-1, dim)
-    return out.index_add(0, e.graph * n_genes + e.gene, sent).view(edges.n_graphs, n_genes, dim)
+    source = source.expand(
+        edges.n_graphs, -1, -1
+    )  # few rows: each graph's own, or their gradients are few and long sums
+    row = e.graph * source.shape[1] + place
+    sums = bag_sums(source.reshape(-1, dim), row, e.graph * n_genes + e.gene, weight, edges.n_graphs * n_genes)
+    return base + sums.view(edges.n_graphs, n_genes, dim)
 
 
 def to_tfs(
@@ -129,9 +139,9 @@ def to_tfs(
     `source` may be the same for both signs, and for all graphs: then it is added up once per row of the network, not once
     per graph.
     """
-    source = source.float()
     if not has_kernels(source):
-        return _gathered_to_tfs(edges, source, scale)
+        return _bagged_to_tfs(edges, source, scale)
+    source = source.float()
     if source.shape[0] > 1 or scale is not None:
         return applied(_ToTfs, source, edges, _scale(edges, scale))
     out = applied(_SharedToTfs, source, edges)
@@ -143,18 +153,21 @@ def inverse(degree: Tensor) -> Tensor:
     return torch.where(degree > MIN_WEIGHT / 2, 1 / degree.clamp(min=MIN_WEIGHT / 2), 0.0)
 
 
-def _gathered_to_tfs(edges: GatedEdges, source: Tensor, scale: Scale | None) -> Tensor:
-    n_places = 2 * edges.network.n_tfs
+def _bagged_to_tfs(edges: GatedEdges, source: Tensor, scale: Scale | None) -> Tensor:
+    (n_sources, n_signs, n_genes, dim), n_places = source.shape, 2 * edges.network.n_tfs
     e, place, weight = _weighted(edges, scale)
-    sent = source.expand(edges.n_graphs, 2, -1, -1)[e.graph, (e.sign < 0).long(), e.gene] * weight[:, None]
-    out = source.new_zeros(edges.n_graphs * n_places, source.shape[3])
-    return out.index_add(0, e.graph * n_places + place, sent).view(edges.n_graphs, n_places, -1)
+    graph = torch.zeros_like(e.graph) if n_sources == 1 else e.graph
+    part = graph * n_signs + (e.sign < 0) * (n_signs - 1)
+    sums = bag_sums(
+        source.reshape(-1, dim), part * n_genes + e.gene, e.graph * n_places + place, weight, edges.n_graphs * n_places
+    )
+    return sums.view(edges.n_graphs, n_places, dim)
 
 
 def _weighted(edges: GatedEdges, scale: Scale | None) -> tuple[EdgeList, Tensor, Tensor]:
     """All edges with the corrections, the places of their TFs, and their weights times `scale`."""
-    e = edges.listed if edges.extra is None else edges.listed.extended(edges.extra)
-    place, weight = edges.network.places(e.tf, e.sign), e.weight
+    e, place = edges.every
+    weight = e.weight
     if scale is not None:
         weight = weight * scale.expand(edges.n_graphs, -1, -1)[e.graph, (e.sign < 0).long(), e.gene]
     return e, place, weight

@@ -22,7 +22,9 @@ class EdgeList:
     weight: Float[Tensor, " edges"]
 
     def take(self, index: Tensor) -> EdgeList:
-        """Keep the named edges."""
+        """Keep the named edges (by place, or by a mask)."""
+        if index.dtype == torch.bool:  # asked once where they are, not for every column
+            index = index.nonzero()[:, 0]
         return EdgeList(
             self.graph[index], self.tf[index], self.gene[index], self.sign[index], self.weight[index]
         )  # fmt: skip
@@ -93,9 +95,11 @@ class StructureGraph(nn.Module):
         for name, values in derived.items():
             self.register_buffer(name, values, persistent=False)
         self.register_buffer("row_place", self.places(self.row_tf, self.row_sign), persistent=False)
+        self._filled: list[bool] = []  # with all keys, with TFs only
         nodes = [self._nodes(group) for group in range(n_groups)]
         for prefix, keys in (("key", nodes), ("tf_key", [own[is_tf[own]] for own in nodes])):
             index, present = _padded(keys)
+            self._filled.append(bool(present.all()))
             self.register_buffer(f"{prefix}_index", index, persistent=False)
             self.register_buffer(f"{prefix}_present", present, persistent=False)
 
@@ -131,6 +135,10 @@ class StructureGraph(nn.Module):
     def keys(self, *, tf_only: bool = False) -> tuple[Int[Tensor, "groups keys"], Bool[Tensor, "groups keys"]]:
         """Genes with a link in each group's network (or its TFs), and which places are filled."""
         return (self.tf_key_index, self.tf_key_present) if tf_only else (self.key_index, self.key_present)
+
+    def is_filled(self, *, tf_only: bool = False) -> bool:
+        """Whether all groups have equally many keys, so that no place is empty."""
+        return self._filled[tf_only]
 
     def rows(
         self, group: Int[Tensor, " graphs"], bits: Bool[Tensor, "graphs eregulons"] | None = None

@@ -23,7 +23,7 @@ class EdgeHead(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.pair = nn.Linear(dim, dim, bias=False)
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, h: Float[Tensor, "graphs genes dim"], pairs: EdgeList) -> Float[Tensor, " pairs"]:
         """Scores (logits)."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ._kernels import residual as kernels
 from .blocks import applied, has_kernels, in_blocks, n_blocks
+from .post_norm import normed
 
 
 def normed_residual(
@@ -23,7 +24,7 @@ def normed_residual(
     memory (benchmarks/bench_message_passing.py).
     """
     if not has_kernels(update):
-        return functional.relu(norm(update)) + h
+        return functional.relu(normed(norm, update)) + h.to(update.dtype)
     return applied(_NormedResidual, update.float(), h.float(), norm.weight, norm.bias, norm.eps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +12,34 @@ from torch.nn import functional
 
 from ..._core.checks import fail
 from ..layer import Layer
+from ..post_norm import add_norm, relu_drop
 from .base import BackboneConfig, Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Places that are attended to.
+
+    Attributes
+    ----------
+    stop
+        No place from here on.
+    mask
+        Which of the places before `stop`, for all queries or for each; None is all of them, for which attention has faster
+        kernels.
+    """
+
+    stop: int
+    mask: Bool[Tensor, "cells_or_1 1 queries_or_1 stop"] | None
+
+    @classmethod
+    def all_but(cls, silent: Bool[Tensor, "cells places"]) -> Heard:
+        """Every place that is not silent."""
+        told = ~silent
+        place = torch.arange(1, silent.shape[1] + 1, device=silent.device)
+        stop, total = torch.stack([(told.any(dim=0) * place).amax(), told.sum()]).tolist()
+        stop = stop or silent.shape[1]
+        return cls(stop, None if total == silent.shape[0] * stop else told[:, None, None, :stop])
 
 
 class SelfAttention(nn.Module):
@@ -30,11 +58,13 @@ class SelfAttention(nn.Module):
         q, k, v = functional.linear(h, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
-    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor | None) -> Float[Tensor, "cells places dim"]:
-        """Attend where `mask` (broadcast to cells x heads x queries x keys) is True; None is everywhere."""
+    def forward(self, h: Float[Tensor, "cells places dim"], heard: Heard) -> Float[Tensor, "cells places dim"]:
+        """What each place hears, before the last projection (`out_proj`)."""
         q, k, v = self.projections(h)
-        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(out.transpose(1, 2).reshape(h.shape))
+        if heard.stop < h.shape[1]:
+            k, v = k[:, :, : heard.stop], v[:, :, : heard.stop]
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=heard.mask)
+        return out.transpose(1, 2).reshape(h.shape)
 
     def weights(self, h: Float[Tensor, "cells places dim"], mask: Tensor) -> Float[Tensor, "cells heads places places"]:
         """Attention weights, which `forward` does not hold."""
@@ -54,7 +84,7 @@ class FeedForward(Layer):
 
     def feed_forward(self, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
         """Update each place by itself."""
-        return self.norm2(h + self.dropout(self.linear2(self.dropout(functional.relu(self.linear1(h))))))
+        return add_norm(h, relu_drop(h, self.linear1, self.dropout), self.linear2, self.norm2, self.dropout)
 
 
 class PostNormLayer(FeedForward):
@@ -65,9 +95,10 @@ class PostNormLayer(FeedForward):
         self.self_attn = SelfAttention(dim, heads)
         self.norm1 = nn.LayerNorm(dim)
 
-    def forward(self, h: Float[Tensor, "cells places dim"], mask: Tensor | None) -> Float[Tensor, "cells places dim"]:
-        """Update all places; they attend where `mask` is True."""
-        return self.feed_forward(self.norm1(h + self.dropout(self.self_attn(h, mask))))
+    def forward(self, h: Float[Tensor, "cells places dim"], heard: Heard) -> Float[Tensor, "cells places dim"]:
+        """Update all places, which attend to those that are heard."""
+        attention = self.self_attn
+        return self.feed_forward(add_norm(h, attention(h, heard), attention.out_proj, self.norm1, self.dropout))
 
 
 def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
@@ -81,11 +112,19 @@ def post_norm_layers(config: BackboneConfig, hidden: int) -> nn.ModuleList:
 
 
 def run_layers(x: Encoded, layers: Iterable[nn.Module]) -> Encoded:
-    """Run some layers; places that show nothing are not attended to."""
-    h, mask = x.h, heard(x.silent)
+    """Run some layers; places that show nothing are not attended to.
+
+    From there on embeddings are held in the type that autocast takes products in: they are what a step moves most.
+    """
+    h, heard = x.h.to(_stream_type(x.h)), Heard.all_but(x.silent)
     for layer in layers:
-        h = layer(h, mask)
+        h = layer(h, heard)
     return x.with_h(h)
+
+
+def _stream_type(h: Tensor) -> torch.dtype:
+    kind = h.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
 
 
 def feed_forward_of(layers: nn.ModuleList, h: Float[Tensor, "cells places dim"]) -> Float[Tensor, "cells places dim"]:
@@ -101,8 +140,3 @@ def feed_forward_of(layers: nn.ModuleList, h: Float[Tensor, "cells places dim"])
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Cells x places x dim to cells x heads x places x dim of a head."""
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
-
-
-def heard(silent: Bool[Tensor, "cells places"]) -> Bool[Tensor, "cells 1 1 places"]:
-    """Attention mask that leaves silent keys out."""
-    return ~silent[:, None, None, :]

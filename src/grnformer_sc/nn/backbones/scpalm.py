@@ -19,7 +19,7 @@ from ..batch import CellBatch
 from ..layer import Layer
 from ..values import count_of_log, log_of
 from .base import Backbone, BackboneConfig, Encoded, Read, built, register_backbone
-from .layers import feed_forward_of, post_norm_layers, split_heads
+from .layers import Heard, feed_forward_of, post_norm_layers, split_heads
 
 TEMPERATURE = 0.1  # of the contrast between cells
 
@@ -159,25 +159,25 @@ class ScPaLM(Backbone):
         """Run all layers but the last; the cell token sees all patches by the last of them."""
         h, n_layers = x.h, self.config.layers - 1
         for i, layer in enumerate(list(self.layers)[:n_layers]):
-            h = layer(h, self._mask(h, (i + 1) / n_layers))
+            h = layer(h, self._heard(h, (i + 1) / n_layers))
         return x.with_h(h)
 
     def last_layer(self, x: Encoded) -> Encoded:
         """Run the last layer, in which the cell token sees all patches."""
-        return x.with_h(self.layers[self.config.layers - 1](x.h, self._mask(x.h, 1.0)))
+        return x.with_h(self.layers[self.config.layers - 1](x.h, self._heard(x.h, 1.0)))
 
     def feed_forward(self, x: Encoded) -> Encoded:
         """Run the feed-forward part of the last layer."""
         return x.with_h(feed_forward_of(self.layers, x.h))
 
     @staticmethod
-    def _mask(h: Tensor, share: float) -> Bool[Tensor, "1 1 places places"]:
+    def _heard(h: Tensor, share: float) -> Heard:
         """The cell token sees itself and a growing share of the patches; patches see patches only, never the cell token."""
         n_places = h.shape[1]
         mask = torch.ones(n_places, n_places, dtype=torch.bool, device=h.device)
         mask[1:, 0] = False
         mask[0, 1 + math.ceil(share * (n_places - 1)) :] = False
-        return mask[None, None]
+        return Heard(n_places, mask[None, None])
 
     def read(self, x: Encoded, batch: CellBatch) -> Read:
         """Genes by cross-attention to all places, the cell from its token."""

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from ..._core.checks import fail
 from ..backbones.base import Backbone, BackboneConfig, Encoded, Read, built, first_query
-from ..backbones.layers import heard
 from ..backbones.published import Published
 from ..backbones.scgpt import ValueDecoder
 from ..batch import CellBatch
@@ -114,7 +113,7 @@ class FoundationBackbone(Backbone):
     def _run(self, x: Encoded, numbers: Iterable[int]) -> Encoded:
         """Run some layers; a cell that shows nothing hears nothing."""
         h, nothing = x.h, x.silent.all(dim=1)
-        mask = heard(x.silent) | nothing[:, None, None, None]
+        mask = (~x.silent | nothing[:, None])[:, None, None, :]
         for number in numbers:
             told, _ = attend(*self.net.projections(number, h), mask)
             h = self.net.after_attention(number, h, self.dropout(told * ~nothing[:, None, None]))
