@@ -76,6 +76,17 @@ def test_counts_on_disk_stay_there_and_give_the_same_weights(storage, tmp_path, 
     )
 
 
+def test_several_threads_give_the_same_weights_every_time():
+    config = ModelConfig(**SMALL.to_dict() | {"dim": 64, "heads": 4, "layers": 2, "edge_prediction": 0.1})
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        one, two = (weights(trained(config=config, max_epochs=1)) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    assert one == two
+
+
 def test_batches_built_ahead_are_the_same_batches(model, monkeypatch):
     """On a GPU a thread builds the next batch while the device works."""
 

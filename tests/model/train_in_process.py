@@ -19,6 +19,6 @@ if __name__ == "__main__":
     config = ModelConfig(**small["SMALL"].to_dict() | options["model"])
     with grs.settings.override(progress=False):
         fitted = small["trained"](config=config, **{"batch_size": 20} | options["train"])
-    arrays = {name: value.numpy() for name, value in fitted.module.state_dict().items()}
+    arrays = {name: value.cpu().numpy() for name, value in fitted.module.state_dict().items()}
     rank = os.environ.get("LOCAL_RANK", "0")
     np.savez(out.with_stem(f"{out.stem}{rank}"), history=fitted.history.to_numpy(float), **arrays)

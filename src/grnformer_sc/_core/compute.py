@@ -26,6 +26,13 @@ def device_of(name: str) -> str:
     return name
 
 
+def set_up_solvers(device: str) -> None:
+    """Let torch set up its solvers on a device; at their first call two threads at once are an error of torch."""
+    import torch
+
+    torch.linalg.cholesky(torch.eye(1, device=device))
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Sums in one order, whatever the machine has: the same bits for any number of threads."""

@@ -20,6 +20,7 @@ from ..nn.heads import CountHead, NegativeBinomialHead
 from ..nn.losses import masked_loss
 from ..nn.objective import EdgeHead, consistency_loss, edge_loss
 from ..nn.perturb import PerturbEdges
+from ..nn.rows import rows_of
 from ..nn.structure import StructureEncoder
 from .config import ModelConfig
 from .context import Context
@@ -106,7 +107,7 @@ def _network_loss(config: ModelConfig, out: FusedOutput, batch: CellBatch, log_i
     if "edge_scores" in extra:
         total = total + config.edge_prediction * edge_loss(extra["edge_scores"], extra["edge_labels"])
     if "second" in extra:
-        spread = None if log_inverse is None else log_inverse[batch.genes[asked]]
+        spread = None if log_inverse is None else rows_of(log_inverse, batch.genes[asked])
         views = out.prediction[asked], extra["second"][asked]
         total = total + config.consistency * consistency_loss(*views, loss=config.loss, log_inverse=spread)
     return total

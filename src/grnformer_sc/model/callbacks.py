@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import nn
 
 from .._core.settings import settings
 
@@ -82,13 +84,12 @@ class Progress(Callback):
 @contextmanager
 def in_one_piece(trainer: Trainer, *, write: bool = False) -> Iterator[None]:
     """Weights as one process would hold them, also where the strategy has split them (FSDP)."""
-    from torch.distributed.fsdp import FullyShardedDataParallel as Sharded
+    if not isinstance(trainer.strategy, FSDPStrategy):
+        yield
+        return
+    from torch.distributed.fsdp import FullyShardedDataParallel
 
-    whole = trainer.strategy.model
-    if isinstance(whole, Sharded):
-        with Sharded.summon_full_params(whole, writeback=write):
-            yield
-    else:
+    with FullyShardedDataParallel.summon_full_params(cast("nn.Module", trainer.strategy.model), writeback=write):
         yield
 
 

@@ -146,9 +146,10 @@ class GRNFormer(TrainedModel):
         """Train on masked counts; the weights of the best epoch are kept.
 
         Rates, neighbours and co-expression come from the training cells only. Dropout, masks and replaced edges follow
-        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights. Counts that lie on
-        disk (backed h5ad, zarr) are read batch by batch and give the same weights as in memory. The model stays on the
-        device it was trained on (`to_device` moves it).
+        from `rng`: on one machine at a fixed number of threads the same `rng` gives the same weights (on a GPU to rounding,
+        with ``torch.use_deterministic_algorithms(True)`` to the last bit). Counts that lie on disk (backed h5ad, zarr) are
+        read batch by batch and give the same weights as in memory. The model stays on the device it was trained on
+        (`to_device` moves it).
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ from ..nn.adapter import GraphAdapter
 from ..nn.backbones.base import Backbone, Encoded
 from ..nn.batch import CellBatch
 from ..nn.fusion import FusedOutput, GRNFormerNet, Structure
+from ..nn.rows import rows_of
 
 
 class CellSummaryNet(GRNFormerNet):
@@ -58,7 +59,7 @@ class CellSummaryNet(GRNFormerNet):
         """Read out, with the summary in the cell and the cell in the predictions."""
         out = super()._read(x, batch)
         cells = out.cells + self._summary(batch, self._silent(batch))
-        from_cell = torch.einsum("ctd,cd->ct", self.per_gene[batch.genes], self.from_cell(cells))
+        from_cell = torch.einsum("ctd,cd->ct", rows_of(self.per_gene, batch.genes), self.from_cell(cells))
         return replace(out, cells=cells, prediction=out.prediction + from_cell)
 
     def _fuse(
@@ -82,5 +83,5 @@ class CellSummaryNet(GRNFormerNet):
     def _summary(self, batch: CellBatch, silent: Bool[Tensor, "cells tokens"]) -> Float[Tensor, "cells dim"]:
         """Mean embedding of the visible genes weighted by their values: close to the cell's principal components."""
         weight = torch.log1p(self.backbone.values(batch.values, batch) / self.backbone.typical) * ~silent
-        total = torch.einsum("ct,ctd->cd", weight, self.backbone.gene_embedding()[batch.genes])
+        total = torch.einsum("ct,ctd->cd", weight, rows_of(self.backbone.gene_embedding(), batch.genes))
         return self.summary(total / (~silent).sum(dim=1, keepdim=True).clamp(min=1))

@@ -44,7 +44,8 @@ class TrainConfig(JsonSettings):
         Keep only the input of every layer and compute the rest anew for the gradient: less memory for about a third more
         time, the same weights.
     strategy
-        How several processes share the work, passed to Lightning: `"auto"`, `"ddp"`, `"fsdp"`, ...
+        How several processes share the work, passed to Lightning: `"auto"`, `"ddp"` (tested with two processes), `"fsdp"`
+        (not tested on several GPUs), ...
     """
 
     max_epochs: int | None = None

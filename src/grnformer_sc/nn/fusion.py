@@ -19,6 +19,7 @@ from .gated import GatedEdges
 from .graph import StructureGraph
 from .objective import EdgeHead, hold_out
 from .perturb import PerturbEdges
+from .rows import rows_of
 from .structure import StructureEncoder
 
 Scales = Literal["both", "cell", "type"]
@@ -146,7 +147,7 @@ class GRNFormerNet(nn.Module):
         if self.scales != "cell":
             types, place = torch.unique(batch.group, return_inverse=True)
             own = self._structure[0].keys(tf_only=self.tf_keys_only)[0][types]
-            parts.append(_nodes(self.embed_types(types, generator=generator), own)[place])
+            parts.append(rows_of(_nodes(self.embed_types(types, generator=generator), own), place))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1], present
 
     def key_index(self, batch: CellBatch) -> tuple[Int[Tensor, "cells keys"], Bool[Tensor, "cells keys"]]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .rows import rows_of
+
 
 class CountHead(nn.Module):
     """Log rate of a count: visible size factor + gene + what the cell adds.
@@ -28,7 +30,7 @@ class CountHead(nn.Module):
         log_size: Float[Tensor, " cells"],
     ) -> Float[Tensor, "cells tokens"]:
         """Log rate of every token's gene."""
-        return log_size[:, None] + self.gene[genes] + self.decoder(h).squeeze(-1)
+        return log_size[:, None] + rows_of(self.gene, genes) + self.decoder(h).squeeze(-1)
 
 
 class NegativeBinomialHead(CountHead):

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from .._core.checks import fail
 from .batch import CellBatch
+from .rows import rows_of
 
 LossName = Literal["poisson", "nb", "mse"]
 
@@ -37,7 +38,9 @@ def masked_loss(
         return functional.mse_loss(predicted, _given(target, "target")[batch.masked])
     predicted = predicted.clamp(max=15)
     if loss == "nb":
-        return negative_binomial(count, predicted, _given(log_inverse, "log_inverse")[batch.genes[batch.masked]])
+        return negative_binomial(
+            count, predicted, rows_of(_given(log_inverse, "log_inverse"), batch.genes[batch.masked])
+        )
     perfect = count - torch.xlogy(count, count)
     return (predicted.exp() - count * predicted - perfect).mean()
 

@@ -13,6 +13,7 @@ from .gated import GatedEdges
 from .graph import EdgeList, StructureGraph
 from .losses import LossName
 from .perturb import distinct, rank_within, share_of, uniform
+from .rows import rows_of
 
 HELD_OUT = 0.1  # share of the links that structure embeddings have to predict
 
@@ -27,7 +28,8 @@ class EdgeHead(nn.Module):
 
     def forward(self, h: Float[Tensor, "graphs genes dim"], pairs: EdgeList) -> Float[Tensor, " pairs"]:
         """Scores (logits)."""
-        tf, gene = self.pair(h[pairs.graph, pairs.tf]), h[pairs.graph, pairs.gene]
+        rows, first = h.flatten(0, 1), pairs.graph * h.shape[1]
+        tf, gene = self.pair(rows_of(rows, first + pairs.tf)), rows_of(rows, first + pairs.gene)
         return (tf * gene).sum(dim=-1) * h.shape[2] ** -0.5 + self.bias
 
 

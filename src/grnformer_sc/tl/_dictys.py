@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._core.checks import fail
-from .._core.compute import one_thread
+from .._core.compute import device_of, one_thread, set_up_solvers
 from .._core.logging import progress
 from .._core.rng import generator
 from .._core.rows import members
@@ -157,6 +157,7 @@ def _fits(
         )  # fmt: skip
         return task, found
 
+    set_up_solvers(device_of(options.device))
     with one_thread():
         pool = Parallel(n_jobs=given.n_jobs, prefer="threads")
         found = pool(delayed(fit)(task) for task in progress(tasks, title="dictys: models", total=len(tasks)))

@@ -107,8 +107,9 @@ def train(nets: Nets, task: Task, options: LingerOptions) -> Nets:
     with torch.no_grad():
         nets = nets.map(torch.clone)
         nets.tf[task.closed[0], :, task.closed[1]] = 0
+        by_cpu = nets.tf.device.type == "cpu"  # a GPU's fused step wants gradients laid out like the weights
         optimiser = torch.optim.Adam(
-            list(nets), lr=float(options.lr), weight_decay=float(options.weight_decay), fused=True
+            list(nets), lr=float(options.lr), weight_decay=float(options.weight_decay), fused=by_cpu
         )
         for _ in range(options.epochs):
             for part, by in zip(nets, slope(nets, task, options), strict=True):
