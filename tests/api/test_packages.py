@@ -23,6 +23,7 @@ CORE = PROJECT["project"]["dependencies"]
 EXTRAS = [name for names in PROJECT["project"]["optional-dependencies"].values() for name in names]
 OTHER_NAMES = {"lazy-loader": "lazy_loader", "pyyaml": "yaml", "scikit-learn": "sklearn", "scvi-tools": "scvi"}
 NETWORK = {"ftplib", "http", "httpx", "pooch", "requests", "socket", "urllib", "urllib3"}
+WITH_TORCH = {"triton"}  # part of torch for CUDA on Linux
 OPTIONAL = {"igraph", "networkx"}  # forms of `get.network`: an error names the package that is missing
 
 
@@ -53,7 +54,7 @@ IMPORTS = {path.relative_to(PACKAGE).as_posix(): set(imports(path)) for path in 
 
 def test_only_declared_packages_are_imported() -> None:
     """So neither dask, distributed and arboreto nor flash_attn, torch_scatter and torchtext."""
-    declared = {module_of(name) for name in CORE + EXTRAS} | OPTIONAL | {"grnformer_sc"}
+    declared = {module_of(name) for name in CORE + EXTRAS} | OPTIONAL | WITH_TORCH | {"grnformer_sc"}
     found = {(name, path) for path, names in IMPORTS.items() for name in names}
     assert {pair for pair in found if pair[0] not in declared | set(sys.stdlib_module_names)} == set()
     assert not declared & {

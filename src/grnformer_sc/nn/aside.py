@@ -9,13 +9,13 @@ from functools import cache
 import torch
 
 
-def moment(device: torch.device) -> torch.Event | None:
+def moment(device: torch.device) -> torch.cuda.Event | None:
     """All that a GPU was asked for until now; None on other devices."""
     return torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
 
 
 @contextmanager
-def aside(after: torch.Event | None) -> Iterator[None]:
+def aside(after: torch.cuda.Event | None) -> Iterator[None]:
     """Let the GPU do the enclosed work beside what it was asked for since the moment `after`; what follows waits for both.
 
     Selecting the edges of a batch asks the GPU for numbers (how many rows are on, how many edges come in). Behind the layers

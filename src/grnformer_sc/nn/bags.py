@@ -49,7 +49,7 @@ def _sums(source: Tensor, row: Tensor, bag: Tensor, weight: Tensor, n_bags: int)
     row, weight = row[order], weight[order]
     first = torch.searchsorted(bag, torch.arange(n_bags + 1, device=bag.device, dtype=torch.int32))
     if on_gpu(source) and n_bags:
-        from ._kernels.bags import bag_sums as kernel
+        from ._triton.bags import bag_sums as kernel
 
         out, wide = source.new_empty(n_bags, dim), power_of_two(dim)
         kernel[(n_bags,)](source, row, weight, first, out, dim, wide, num_warps=min(8, max(1, wide // 256)))

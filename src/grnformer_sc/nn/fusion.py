@@ -85,7 +85,7 @@ class GRNFormerNet(nn.Module):
         return replace(out, extra={**out.extra, **self._network_terms(x, batch, rng)})
 
     def _last(
-        self, x: Encoded, batch: CellBatch, generator: torch.Generator | None, start: torch.Event | None = None
+        self, x: Encoded, batch: CellBatch, generator: torch.Generator | None, start: torch.cuda.Event | None = None
     ) -> Encoded:
         """Run the layer that reads the network (embedded beside all since `start`), or the backbone's own."""
         if self.adapter is None:

@@ -54,7 +54,7 @@ def _drawn(dropout: nn.Dropout) -> tuple[int, float]:
 
 
 def _kernels() -> ModuleType:
-    from ._kernels import post_norm
+    from ._triton import post_norm
 
     return post_norm
 

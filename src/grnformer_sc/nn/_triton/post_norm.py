@@ -4,8 +4,6 @@ Dropout keeps no mask: whether an element stays follows from a seed and its plac
 (gradients of biases and norms) are taken by each program over its rows, then over the programs: the same bits every time.
 """
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import triton

@@ -1,7 +1,5 @@
 """Weighted sums of rows, bag by bag, on a GPU."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import triton
