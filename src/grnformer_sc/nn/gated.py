@@ -123,9 +123,8 @@ def to_genes(
     if has_kernels(source):
         return applied(_ToGenes, source.float(), base.float(), edges, _scale(edges, scale))
     e, place, weight = _weighted(edges, scale)
-    source = source.expand(
-        edges.n_graphs, -1, -1
-    )  # few rows: each graph's own, or their gradients are few and long sums
+    # a copy per graph: the gradients of rows that all graphs share would be few, long sums
+    source = source.expand(edges.n_graphs, -1, -1)
     row = e.graph * source.shape[1] + place
     sums = bag_sums(source.reshape(-1, dim), row, e.graph * n_genes + e.gene, weight, edges.n_graphs * n_genes)
     return base + sums.view(edges.n_graphs, n_genes, dim)

@@ -107,7 +107,7 @@ class _ReluDrop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, seed: int, p: float) -> Tensor:
         kernels, x, dim = _kernels(), x.contiguous(), x.shape[-1]
-        n_rows, wide, out = x.numel() // dim, min(512, power_of_two(dim)), torch.empty_like(x)
+        n_rows, wide, out = x.numel() // dim, _part(dim), torch.empty_like(x)
         if n_rows:
             kernels.relu_drop[(_blocks(n_rows, kernels.ROWS), _blocks(dim, wide))](
                 x, bias, out, seed, p, n_rows, dim, wide, kernels.ROWS
@@ -120,7 +120,7 @@ class _ReluDrop(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (out,), kernels, grad = ctx.saved_tensors, _kernels(), grads[0].contiguous()
         dim = out.shape[-1]
-        n_rows, wide, down = out.numel() // dim, min(512, power_of_two(dim)), torch.empty_like(out)
+        n_rows, wide, down = out.numel() // dim, _part(dim), torch.empty_like(out)
         blocks = _blocks(n_rows, kernels.ROWS)
         sums = out.new_zeros(max(1, min(blocks, kernels.MAX_PROGRAMS)), dim, dtype=torch.float32)
         if n_rows:
@@ -128,6 +128,11 @@ class _ReluDrop(torch.autograd.Function):
                 grad, out, down, sums, ctx.p, n_rows, blocks, dim, wide, kernels.ROWS
             )
         return down, sums.sum(dim=0), None, None
+
+
+def _part(dim: int) -> int:
+    """Columns that a program takes where it need not hold whole rows."""
+    return min(512, power_of_two(dim))
 
 
 def _blocks(n: int, size: int) -> int:
