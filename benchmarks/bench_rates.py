@@ -158,7 +158,6 @@ CONTENDERS = {  # preset, regressions of SCENIC+, its rows, runs
     "default, consensus of 5 runs": ("default", False, False, 5),
     "preset scenicplus": ("scenicplus", False, False, 1),
     "preset scenicplus, rows of SCENIC+": ("scenicplus", False, True, 1),
-    "SCENIC+, our rows": ("scenicplus", True, False, 1),
     "SCENIC+": ("scenicplus", True, True, 1),
 }
 

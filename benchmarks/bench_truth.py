@@ -286,17 +286,22 @@ def grnboost2_binned(data: RealSet) -> np.ndarray:
     return share * trees
 
 
-def judges(data: RealSet) -> dict[str, np.ndarray]:
-    """Five scores, and their consensus: the mean place of a pair (Borda), as `tl.consensus_grn` ranks."""
+def five_scores(data: RealSet) -> dict[str, np.ndarray]:
+    """Our default and four others, regulators x genes."""
     links = our_links(data)
-    scores = {
+    return {
         "default": links.importance,
         "ridge": links.ridge,
         "GRNBoost2's settings, our trees": grnboost2_binned(data),
         "Pearson": correlation(data.x, data.regulators),
         "Spearman": correlation(rankdata(data.x, axis=0), data.regulators),
     }
-    asked = np.zeros(links.ridge.shape, dtype=bool)
+
+
+def judges(data: RealSet) -> dict[str, np.ndarray]:
+    """Five scores, and their consensus: the mean place of a pair (Borda), as `tl.consensus_grn` ranks."""
+    scores = five_scores(data)
+    asked = np.zeros(scores["ridge"].shape, dtype=bool)
     asked[:, data.targets] = data.regulators[:, None] != np.asarray(data.targets)
     place = np.zeros(asked.shape)
     for score in scores.values():
@@ -355,14 +360,7 @@ def bench_holdout(record: Callable[..., None]) -> None:
             x, n_train = data.x[rng.permutation(len(data.x))], len(data.x) // 2
             half = replace(data, x=x[:n_train])
             genes = rng.choice(data.targets, min(N_PREDICTED, data.targets.size), replace=False)
-            links = our_links(half)
-            scores = {
-                "default": links.importance,
-                "ridge": links.ridge,
-                "GRNBoost2's settings, our trees": grnboost2_binned(half),
-                "Pearson": np.abs(links.rho),
-                "Spearman": correlation(rankdata(half.x, axis=0), data.regulators),
-            }
+            scores = five_scores(half)
             for who, score in scores.items():
                 r2 = [
                     predicted(x, data.regulators, links, genes, n_train) for links in best_links(score, data.regulators)

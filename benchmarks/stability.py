@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from rivals.sklearn_boosting import region_gene, tf_gene
 from sklearn.neighbors import NearestNeighbors
 
-N_TARGETS = 150
+N_TARGETS = 600
 N_PARTS, SHARE = 5, 0.9
 NEIGHBOURS = 31  # cells that accessibility is averaged over in the rows of SCENIC+
 SEED = 666  # of every tree of SCENIC+
@@ -92,20 +92,21 @@ def candidates(rna: Any, atac: Any, targets: np.ndarray, settings: Any) -> pd.Da
 
 def pooled(rna: Any, atac: Any) -> Any:
     """Rows as `build_grn` takes them."""
-    from grnformer_sc._core.rng import generator
+    from grnformer_sc._core.rng import as_root, seeds_for
     from grnformer_sc.grn.embedding import log_normalise, pca_scores
     from grnformer_sc.grn.links import Pools
     from grnformer_sc.grn.metacells import median_depth
-    from grnformer_sc.grn.pooling import neighbour_pools, plan_rows, sample_cells
+    from grnformer_sc.grn.pooling import cells_by_seed, neighbour_pools, plan_rows
 
     counts, access = sp.csr_matrix(rna.X), sp.csr_matrix(atac.X)
-    codes, rng = rna.obs["cell_type"].astype("category").cat.codes.to_numpy().astype(np.int64), generator(0, "rows", 0)
+    codes = rna.obs["cell_type"].astype("category").cat.codes.to_numpy().astype(np.int64)
+    seeds = seeds_for(as_root(0), "rows", rna.obs_names)
     depths = (np.asarray(x.sum(axis=1)).ravel() for x in (counts, access))
     plan = plan_rows(rna.n_obs, median_depth(*depths))
     assert plan.n_single  # these cells are shallow
-    centres = sample_cells(codes, plan.n_pools, rng)
+    centres = cells_by_seed(codes, plan.n_pools, seeds)
     weights = neighbour_pools(pca_scores(counts)[0], codes, centres, plan.n_neighbours)
-    single = sample_cells(codes, plan.n_single, rng)
+    single = cells_by_seed(codes, plan.n_single, seeds)
     return Pools(
         expression=log_normalise(sp.csr_matrix(weights @ counts)).toarray(), codes=codes[centres], genes=rna.var_names,
         tfs=np.empty(0, dtype=np.int64), accessibility=sp.csc_matrix(log_normalise(sp.csr_matrix(weights @ access))),

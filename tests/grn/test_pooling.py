@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grnformer_sc.grn.pooling import RowPlan, neighbour_pools, plan_rows, sample_cells
+from grnformer_sc.grn.pooling import RowPlan, cells_by_seed, neighbour_pools, plan_rows, sample_cells
 
 
 @pytest.mark.parametrize(
     ("n_cells", "depth", "expected"),
     [
         (400, 500.0, RowPlan(400, 1, 0)), (50_000, 500.0, RowPlan(3000, 1, 0)), (400, 499.0, RowPlan(400, 20, 400)),
-        (10_000, 90.0, RowPlan(1000, 50, 5000)), (10**6, 90.0, RowPlan(1000, 200, 5000)),
+        (2000, 90.0, RowPlan(1000, 44, 2000)), (10**6, 90.0, RowPlan(1000, 100, 5000)), (60, 0.0, RowPlan(60, 100, 60)),
     ],
 )  # fmt: skip
 def test_deep_cells_stay_single_and_shallow_ones_are_pooled(n_cells, depth, expected):
@@ -25,12 +25,27 @@ def test_deep_cells_stay_single_and_shallow_ones_are_pooled(n_cells, depth, expe
 def test_every_group_is_drawn_from_by_its_size(sizes, n, seed):
     rng = np.random.default_rng(seed)
     codes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    drawn = sample_cells(codes, n, rng)
-    assert (np.diff(drawn) > 0).all()
-    found = np.bincount(codes[drawn], minlength=len(sizes))
     share = np.array(sizes) / sum(sizes) * max(n, len(sizes))
-    assert (found >= np.minimum(np.maximum(np.floor(share - 1e-9), 1), sizes)).all()
-    assert (found <= np.maximum(np.ceil(share + 1e-9), 1)).all()
+    for drawn in (sample_cells(codes, n, rng), cells_by_seed(codes, n, seeds_of(codes.size, rng))):
+        assert (np.diff(drawn) > 0).all()
+        found = np.bincount(codes[drawn], minlength=len(sizes))
+        assert (found >= np.minimum(np.maximum(np.floor(share - 1e-9), 1), sizes)).all()
+        assert (found <= np.maximum(np.ceil(share + 1e-9), 1)).all()
+
+
+def seeds_of(n_cells, rng):
+    return rng.integers(2**64, size=n_cells, dtype=np.uint64)
+
+
+@given(st.integers(1, 80), st.integers(0, 99))
+def test_seeds_draw_the_same_cells_in_any_order_and_keep_them_when_others_leave(n, seed):
+    rng = np.random.default_rng(seed)
+    codes, seeds, order = np.zeros(60, dtype=np.int64), seeds_of(60, rng), rng.permutation(60)
+    drawn = cells_by_seed(codes, n, seeds)
+    assert set(order[cells_by_seed(codes, n, seeds[order])]) == set(drawn)
+    stay = np.sort(order[:45])
+    of_fewer = stay[cells_by_seed(codes[stay], n, seeds[stay])]
+    assert set(drawn) & set(stay) <= set(of_fewer)
 
 
 @pytest.mark.parametrize("k", [1, 4, 50])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ import pytest
 import scipy.sparse as sp
 
 import grnformer_sc as grs
+from grnformer_sc._core.rows import Rows
+from grnformer_sc.grn.pooling import cells_of_pool
+from grnformer_sc.grn.settings import PRESETS
+from grnformer_sc.tl._infer import pools_of
+from grnformer_sc.tl._read import gather
 
 RATES = ["fdr", "region_gene_fdr", "tf_gene_fdr"]
 
@@ -178,6 +184,24 @@ class TestBatches:
         grs.tl.build_grn(mdata, groupby="cell_type", batch_key="batch", n_perm=1)
         assert len(edges_of(mdata))
         assert grs.get.params(mdata)["batch_key"] == "batch"
+
+    def test_pools_of_shallow_cells_are_as_large_as_their_batch_allows(self, toy: Any) -> None:
+        counts = toy["atac"].X
+        counts.data = np.random.default_rng(0).binomial(counts.data.astype(int), 0.12).astype(np.float32)
+        counts.eliminate_zeros()
+        toy["rna"].obs["batch"] = pd.Categorical(np.repeat(["a", "b"], [160, toy.n_obs - 160]))
+        read = gather(
+            toy, groupby=None, batch_key="batch", rna="rna", atac="atac", layer=None, atac_layer=None, barcodes="exact",
+            annotation=None, tfs=None, motifs=None, prior=None, settings=PRESETS["default"],
+        )  # fmt: skip
+        one = Rows(sp.csr_matrix(np.eye(toy.n_obs, dtype=np.float32)))  # every cell has a column of its own
+        read = replace(read, cells=replace(read.cells, accessibility=one))
+        embedding = np.random.default_rng(1).normal(size=(toy.n_obs, 2))
+        for pools, n in zip(
+            pools_of(read, embedding, np.ones(toy.n_obs, dtype=bool), 0), (160, toy.n_obs - 160), strict=True
+        ):
+            assert set(np.diff(pools.accessibility.tocsr().indptr)) == {cells_of_pool(n, read.depth)}
+        assert cells_of_pool(160, read.depth) > cells_of_pool(toy.n_obs - 160, read.depth)
 
     def test_one_batch_changes_nothing(self, toy: Any, built: Any) -> None:
         toy["rna"].obs["batch"] = pd.Categorical(["x"] * toy.n_obs)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 from sklearn.neighbors import NearestNeighbors
 
 from .metacells import DEEP, apportion
@@ -15,6 +16,7 @@ FRAGMENTS = 2_000  # counts that a pool should reach
 MOST_NEIGHBOURS = 100
 DEEP_ROWS = 3000  # deep cells that links are fitted to, where there are more
 POOLS = 1000  # pools of shallow cells for region -> gene links
+FEWEST_POOLED, MOST_POOLED = 20, 100  # cells of such a pool
 SHALLOW_ROWS = 5000  # shallow cells that TF -> gene links are fitted to
 
 
@@ -41,15 +43,41 @@ def plan_rows(n_cells: int, depth: float) -> RowPlan:
     """
     if depth >= DEEP:
         return RowPlan(min(n_cells, DEEP_ROWS), 1, 0)
-    return RowPlan(min(n_cells, POOLS), int(np.clip(n_cells // 200, 20, 200)), min(n_cells, SHALLOW_ROWS))
+    return RowPlan(min(n_cells, POOLS), cells_of_pool(n_cells, depth), min(n_cells, SHALLOW_ROWS))
+
+
+def cells_of_pool(n_cells: int, depth: float) -> int:
+    """Cells of a pool: the more, the shallower cells are and the more there are, for then neighbours are more alike.
+
+    The rule was chosen on simulations, benchmarks/bench_pools.py has others.
+    """
+    return int(np.clip(2 * n_cells / max(depth, 1), FEWEST_POOLED, MOST_POOLED))
 
 
 def sample_cells(codes: Int[np.ndarray, " cells"], n: int, rng: np.random.Generator) -> Int[np.ndarray, " sampled"]:
     """Draw so many cells (ascending), every group by its size and none left out."""
+    drawn = [rng.permutation(own)[:wanted] for own, wanted in _shares(codes, n)]
+    return np.sort(np.concatenate(drawn))
+
+
+def cells_by_seed(
+    codes: Int[np.ndarray, " cells"], n: int, seeds: UInt64[np.ndarray, " cells"]
+) -> Int[np.ndarray, " drawn"]:
+    """Take those with the smallest seeds, else as `sample_cells`.
+
+    With seeds hashed from the names of the cells, the same ones are drawn in any order of the cells, and nearly the same
+    ones when a few cells come or go: a network changes by what these cells say, not by another draw of all rows.
+    """
+    drawn = [own[np.argsort(seeds[own], kind="stable")[:wanted]] for own, wanted in _shares(codes, n)]
+    return np.sort(np.concatenate(drawn))
+
+
+def _shares(codes: Int[np.ndarray, " cells"], n: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Cells of every group, and how many of them are drawn."""
     size = np.bincount(codes)
     wanted = apportion(size, max(n, int((size > 0).sum())))
-    drawn = [rng.permutation(np.flatnonzero(codes == group))[: wanted[group]] for group in range(size.size)]
-    return np.sort(np.concatenate(drawn))
+    for group in range(size.size):
+        yield np.flatnonzero(codes == group), int(wanted[group])
 
 
 def neighbour_pools(

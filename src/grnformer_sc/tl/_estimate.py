@@ -121,9 +121,11 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
     n_probed = part.counts.shape[0]
     probed = replace(plan, n_pools=min(plan.n_pools, PROBED_ROWS), n_single=min(plan.n_single, PROBED_ROWS))
 
+    drawn_by = np.random.default_rng(0).integers(2**63, size=n_probed, dtype=np.uint64)
+
     def make() -> Pools:
         embedding = pca_scores(part.counts)[0] if plan.n_neighbours > 1 else np.empty((n_probed, 0))
-        return pooled(read, part, embedding, np.arange(n_probed), probed, np.random.default_rng(0))
+        return pooled(read, part, embedding, np.arange(n_probed), probed, drawn_by)
 
     pools, took = _timed(make)
     seconds = {"rows": took * n_cells / n_probed}

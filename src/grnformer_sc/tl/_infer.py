@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from .._core.rng import generator, seed_for
+from .._core.rng import generator, seed_for, seeds_for
 from ..grn.embedding import log_normalise, pca_scores
 from ..grn.infer import Inferred
 from ..grn.layout import edge_frequency
 from ..grn.links import Evidence, Pools, Work
-from ..grn.pooling import RowPlan, neighbour_pools, sample_cells
+from ..grn.pooling import RowPlan, cells_by_seed, cells_of_pool, neighbour_pools
 from ..grn.score import CellInput
 from ._read import Read
 
@@ -47,23 +47,25 @@ def infer_runs(read: Read, work: Work, n_runs: int, *, infer: Infer) -> Inferred
 
 def pools_of(read: Read, embedding: np.ndarray, keep: np.ndarray, root: int) -> list[Pools]:
     """Rows of the regressions from the kept cells, batch by batch."""
-    made = []
+    made, seeds = [], seeds_for(root, "rows", read.rna.obs_names)
     for batch in np.unique(read.batches):
         rows = np.flatnonzero(keep & (read.batches == batch))
         share, plan = rows.size / keep.size, read.plan
         own = replace(plan, n_pools=max(1, round(plan.n_pools * share)), n_single=round(plan.n_single * share))
-        pool = "cells" if plan.n_neighbours < 2 else f"pools of {plan.n_neighbours} cells"
+        if plan.n_neighbours > 1:
+            own = replace(own, n_neighbours=cells_of_pool(rows.size, read.depth))
+        pool = "cells" if plan.n_neighbours < 2 else f"pools of {own.n_neighbours} cells"
         for_tfs = f"{own.n_single} cells" if own.n_single else "the same"
         logger.info("build_grn: region -> gene links from %d %s, TF -> gene links from %s", own.n_pools, pool, for_tfs)
-        made.append(pooled(read, read.cells, embedding, rows, own, generator(root, "rows", int(batch))))
+        made.append(pooled(read, read.cells, embedding, rows, own, seeds))
     return made
 
 
 def pooled(
-    read: Read, cells: CellInput, embedding: np.ndarray, rows: np.ndarray, plan: RowPlan, rng: np.random.Generator
+    read: Read, cells: CellInput, embedding: np.ndarray, rows: np.ndarray, plan: RowPlan, seeds: np.ndarray
 ) -> Pools:
-    """Sum and normalise the cells of every row; the only dense matrices are rows x genes."""
-    centres = sample_cells(cells.codes[rows], plan.n_pools, rng)
+    """Sum and normalise the cells of every row, which `seeds` of the cells draw; only rows x genes are ever dense."""
+    centres = cells_by_seed(cells.codes[rows], plan.n_pools, seeds[rows])
     weights = neighbour_pools(embedding[rows], cells.codes[rows], centres, plan.n_neighbours)
     weights = sp.csr_matrix((weights.data, rows[weights.indices], weights.indptr), (centres.size, cells.codes.size))
     pools = Pools(
@@ -71,7 +73,7 @@ def pooled(
         genes=cells.genes, tfs=cells.genes.get_indexer(read.tfs),
     )  # fmt: skip
     if plan.n_single:
-        single = rows[sample_cells(cells.codes[rows], plan.n_single, rng)]
+        single = rows[cells_by_seed(cells.codes[rows], plan.n_single, seeds[rows])]
         x = log_normalise(cells.counts.take(single)).toarray()
         pools = replace(pools, single=x, single_codes=cells.codes[single])
     if cells.accessibility is None:
