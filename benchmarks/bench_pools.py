@@ -1,6 +1,6 @@
 """How many shallow cells a pool should hold: planted links that networks of pools of different sizes recover.
 
-Region -> gene links of shallow cells are fitted to pools of neighbours. The rule for their size (`grn.pooling.plan_rows`)
+Region -> gene links of shallow cells are fitted to pools of neighbours. Their size (`grn.pooling.cells_of_pool`)
 was chosen on seeds 1 and 2; others are used here. Cells are thinned to so many counts of RNA and of ATAC.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from inputs import thin
 from threadpoolctl import threadpool_limits
 
 SEEDS = (11, 12)
@@ -28,8 +29,7 @@ def shallow(n_cells: int, rna: int, atac: int, seed: int) -> Any:
     for name, wanted in (("rna", rna), ("atac", atac)):
         counts = mdata[name].X
         kept = min(1.0, wanted / float(np.median(np.asarray(counts.sum(axis=1)))))
-        counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
-        counts.eliminate_zeros()
+        thin(counts, kept, rng)
     return mdata
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from inputs import thin
 from joblib import Parallel, delayed
 from rivals.sklearn_boosting import GRNBOOST2, STOP_WINDOW, tf_gene
 from scipy.sparse import csc_matrix
@@ -238,8 +239,7 @@ def simulated(n_cells: int, seed: int, kind: str = "even", depth: float = 1.0) -
     truth = truth_of("planted links", links, genes, regulators, sources=np.asarray(tfs))
     counts = rna[:, genes].X.tocsr()
     if depth < 1:
-        counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), depth).astype(np.float32)
-        counts.eliminate_zeros()
+        thin(counts, depth, np.random.default_rng(seed))
     name = ["simulator", *[kind] * (kind != "even"), *["a quarter of the counts"] * (depth < 1), f"seed {seed}"]
     return RealSet(", ".join(name), f"{n_cells:,}", log_normalise(counts).toarray(), genes, regulators, (truth,))
 

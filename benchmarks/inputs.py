@@ -25,6 +25,12 @@ def random_sets(n_sets: int = 300, n_genes: int = 3000, size: int = 100, *, seed
     return sp.csr_matrix((np.ones(genes.size), genes, np.arange(0, genes.size + 1, size)), (n_sets, n_genes))
 
 
+def thin(counts: sp.csr_matrix, kept: float, rng: np.random.Generator) -> None:
+    """Keep every molecule with this chance, in place."""
+    counts.data = rng.binomial(counts.data.astype(np.int64), kept).astype(np.float32)
+    counts.eliminate_zeros()
+
+
 def active_eregulons(n_cells: int, n_eregulons: int = 300, *, n_states: int = 50, seed: int = 0) -> np.ndarray:
     """Bits of cells in latent states with independent noise, so that almost all codes are distinct."""
     rng = np.random.default_rng(seed)

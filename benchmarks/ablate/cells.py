@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
+from inputs import thin
 from mudata import MuData
 
 import grnformer_sc as grs
@@ -63,9 +64,7 @@ def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
 def simulated(name: str, seed: int) -> MuData:
     """Cells, genes and network of a seed."""
     mdata = grs.datasets.simulate_multiome(**SIMULATED[name], rng=seed)
-    counts = mdata["rna"].X
-    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(np.int64), KEPT[name]).astype(np.float32)
-    counts.eliminate_zeros()
+    thin(mdata["rna"].X, KEPT[name], np.random.default_rng(seed))
     return mdata
 
 

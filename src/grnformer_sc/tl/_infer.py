@@ -51,10 +51,9 @@ def pools_of(read: Read, embedding: np.ndarray, keep: np.ndarray, root: int) -> 
     for batch in np.unique(read.batches):
         rows = np.flatnonzero(keep & (read.batches == batch))
         share, plan = rows.size / keep.size, read.plan
-        own = replace(plan, n_pools=max(1, round(plan.n_pools * share)), n_single=round(plan.n_single * share))
-        if plan.n_neighbours > 1:
-            own = replace(own, n_neighbours=cells_of_pool(rows.size, read.depth))
-        pool = "cells" if plan.n_neighbours < 2 else f"pools of {own.n_neighbours} cells"
+        size = 1 if plan.n_neighbours == 1 else cells_of_pool(rows.size, read.depth)
+        own = RowPlan(max(1, round(plan.n_pools * share)), size, round(plan.n_single * share))
+        pool = "cells" if size == 1 else f"pools of {size} cells"
         for_tfs = f"{own.n_single} cells" if own.n_single else "the same"
         logger.info("build_grn: region -> gene links from %d %s, TF -> gene links from %s", own.n_pools, pool, for_tfs)
         made.append(pooled(read, read.cells, embedding, rows, own, seeds))
