@@ -12,7 +12,7 @@ import pytest
 from race import run
 
 CORTEX = Path(os.environ.get("GRS_DATA_DIR", ""), "snare_mouse_cortex")
-STAGES = {"pooled": "rows", "score_pairs": "region -> gene", "tf_gene_links": "TF -> gene", "fit_cells": "cells"}
+STAGES = {"pooled": "rows", "score_swapped": "region -> gene", "tf_gene_links": "TF -> gene", "fit_cells": "cells"}
 # seconds and MB that the run may take
 BARS = {"cortex, small": (60, 1500), "cortex, full": (120, 1500), "simulated 10x size": (1200, 6000)}
 
@@ -64,7 +64,7 @@ def network(name: str, path: str) -> Callable[[], dict[str, Any]]:
     found = {"estimate": grs.estimate(mdata, "cell_type", n_jobs=2)}
     for holder, function in (
         (runs, "pooled"),
-        (links, "score_pairs"),
+        (links, "score_swapped"),
         (links, "tf_gene_links"),
         (module, "fit_cells"),
     ):

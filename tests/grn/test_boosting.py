@@ -95,6 +95,28 @@ def test_trees_equal_an_exhaustive_search():
     np.testing.assert_allclose(fit(x, y, options)[0], slow_boost(bins_of(x, 16), y.astype(float), options), atol=1e-6)
 
 
+@pytest.mark.parametrize("subsample", [1.0, 0.7])
+def test_neither_level_nor_scale_of_the_gene_matters(subsample):
+    rng = np.random.default_rng(5)
+    x = rng.poisson(0.4, (300, 8)) * 1.0
+    y = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(0, 0.5, 300)
+    options = BoostSettings(n_trees=100, rate=0.1, max_features=0.5, subsample=subsample)
+    plain, n_trees = fit(x, y.astype(np.float32), options)
+    other, m_trees = fit(x, (1e4 * y - 3e4).astype(np.float32), options)
+    np.testing.assert_allclose(other, plain, atol=2e-3)
+    assert abs(n_trees - m_trees) <= 2
+
+
+def test_trees_that_fit_everything_report_all_of_the_variance():
+    rng = np.random.default_rng(6)
+    x = rng.poisson(0.5, (4000, 3)) * 1.0
+    y = (x[:, 0] > 0) * 2.0 + (x[:, 1] > 1) + rng.normal(0, 1e-3, 4000)
+    options = BoostSettings(n_trees=300, rate=0.1, max_features=1.0, subsample=0.5)
+    both = np.arange(3), y.astype(np.float32)[None], np.array([3], dtype=np.uint64)
+    explained = boost_block(bin_columns(sp.csc_matrix(x), 16), np.array([0, 3]), *both, options)[2]
+    assert explained[0] == pytest.approx(1, abs=0.01)
+
+
 def test_one_tree_on_all_features_equals_scikit_learn(regression):
     x, y = regression
     options = BoostSettings(n_trees=1, rate=1.0, max_features=1.0, n_bins=250)

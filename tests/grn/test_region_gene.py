@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from grnformer_sc.grn.boosting import BoostSettings
-from grnformer_sc.grn.region_gene import parse_regions, score_pairs, search_space
+from grnformer_sc.grn.region_gene import parse_regions, score_pairs, score_swapped, search_space
 from grnformer_sc.grn.spearman import spearman_pairs
 
 
@@ -128,6 +128,23 @@ def test_same_bits_for_any_number_of_threads_and_any_blocks(linked, monkeypatch)
     two = score_pairs(**linked, seeds=seeds, settings=SMALL, n_jobs=2)
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_runs_with_swapped_genes_equal_runs_on_swapped_expression(linked):
+    seeds = np.arange(1, 21, dtype=np.uint64).reshape(2, 10)
+    donors = np.stack([np.roll(np.arange(10), 3), np.arange(10)[::-1]])
+    importance, rho = score_swapped(**linked, seeds=seeds, donors=donors, settings=SMALL, n_jobs=2)
+    for run, donor in enumerate(donors):
+        swapped = {**linked, "expression": linked["expression"][:, donor]}
+        one = score_pairs(**swapped, seeds=seeds[run], settings=SMALL, n_jobs=1)
+        np.testing.assert_array_equal(importance[:, run], one[0])
+        np.testing.assert_array_equal(rho[:, run], one[1])
+
+
+def test_no_pairs_give_no_scores(linked):
+    none = {**linked, "gene": np.empty(0, int), "region": np.empty(0, int)}
+    importance, rho = score_pairs(**none, seeds=np.arange(10, dtype=np.uint64), settings=SMALL, n_jobs=1)
+    assert importance.size == rho.size == 0
 
 
 @pytest.mark.golden

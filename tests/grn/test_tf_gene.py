@@ -132,6 +132,17 @@ def test_importance_leaves_out_what_boosting_did_not_use(expression):
     assert (np.diff(links.importance[used][order]) >= 0).all()
 
 
+def test_columns_behind_the_targets_lose_their_boosting_and_change_nothing_else(expression):
+    seeds = np.arange(1, 21, dtype=np.uint64)
+    whole, part = (
+        tf_gene_links(expression, np.arange(6), seeds, settings=FAST, n_jobs=1, n_targets=n) for n in (None, 12)
+    )
+    np.testing.assert_array_equal(part.boosting[:, :12], whole.boosting[:, :12])
+    np.testing.assert_array_equal(part.ridge, whole.ridge)
+    assert (part.boosting[:, 12:] == 0).all()
+    assert (whole.boosting[:, 12:] > 0).any()
+
+
 def test_any_number_of_jobs_gives_the_same_bits(expression):
     seeds = np.arange(1, 21, dtype=np.uint64)
     one, two = (tf_gene_links(expression, np.arange(6), seeds, settings=FAST, n_jobs=n) for n in (1, 2))

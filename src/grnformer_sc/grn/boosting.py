@@ -16,7 +16,7 @@ from .._core.checks import need_between
 from .._core.logging import progress
 from ._kernels.boosting import boost_genes, quantile_bins
 
-BLOCK_PAIRS = 20_000  # candidate pairs per block of genes: some seconds of work, some MB of bins
+BLOCK_PAIRS = 5_000  # candidate pairs per block of genes: about a second of work, some MB of bins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +50,25 @@ TF_GENE = BoostSettings(n_trees=5000, rate=0.07, max_features=0.3, subsample=0.9
 
 @dataclass(frozen=True, slots=True)
 class Binned:
-    """Binned columns: rows with a value (`indices` between two `indptr`), their bins from 1, the largest bin of each."""
+    """Binned columns: rows with a value (`indices` between two `indptr`), their bins from 1, the largest bin of each.
+
+    `best` and `best_bins` are the same rows and bins, in every column from the highest bin to the lowest.
+    """
 
     indptr: Int[np.ndarray, " features_and_1"]
     indices: Int[np.ndarray, " values"]
     bins: UInt8[np.ndarray, " values"]
+    best: Int[np.ndarray, " values"]
+    best_bins: UInt8[np.ndarray, " values"]
     top: Int[np.ndarray, " features"]
 
 
 def bin_columns(x: sp.csc_matrix, n_bins: int) -> Binned:
     """Bin non-negative columns by rank; zeros form a bin of their own and are not stored."""
-    bins = np.zeros(x.nnz, dtype=np.uint8)
-    top = np.zeros(x.shape[1], dtype=np.int64)
-    quantile_bins(x.indptr, x.data, x.shape[0], n_bins, bins, top)
-    return Binned(x.indptr, x.indices, bins, top)
+    bins, best_bins = np.zeros(x.nnz, dtype=np.uint8), np.zeros(x.nnz, dtype=np.uint8)
+    best, top = np.zeros_like(x.indices), np.zeros(x.shape[1], dtype=np.int64)
+    quantile_bins(x.indptr, x.indices, x.data, x.shape[0], n_bins, bins, top, best, best_bins)
+    return Binned(x.indptr, x.indices, bins, best, best_bins, top)
 
 
 def boost_block(
@@ -86,9 +91,10 @@ def boost_block(
     trees = np.zeros(target.shape[0], dtype=np.int64)
     explained = np.zeros(target.shape[0], dtype=np.float32)
     boost_genes(
-        features.indptr, features.indices, features.bins, features.top, start, feature,
-        np.ascontiguousarray(target, dtype=np.float32), seeds, settings.n_trees, settings.rate, settings.max_features,
-        settings.subsample, settings.window, settings.depth, settings.min_leaf, importance, trees, explained,
+        features.indptr, features.indices, features.bins, features.best, features.best_bins, features.top, start,
+        feature, np.ascontiguousarray(target, dtype=np.float32), seeds, settings.n_trees, settings.rate,
+        settings.max_features, settings.subsample, settings.window, settings.depth, settings.min_leaf, importance, trees,
+        explained,
     )  # fmt: skip
     return importance, trees, explained
 
@@ -103,25 +109,25 @@ def blocks_of(work: Int[np.ndarray, " genes"], limit: int = BLOCK_PAIRS) -> list
 
 
 def run_blocks(
-    function: Callable[..., Float[np.ndarray, " pairs"]],
+    function: Callable[..., Float[np.ndarray, "*any"]],
     blocks: list[tuple[int, int]],
     *shared: Any,
     n_jobs: int,
     title: str,
     checkpoint: Checkpoint = NO_CHECKPOINT,
-) -> Float[np.ndarray, " pairs"]:
-    """Join the results of ``function(first, last, *shared)`` for blocks of genes.
+) -> Float[np.ndarray, "*any"]:
+    """Join the results of ``function(first, last, *shared)`` for blocks of genes, along their first axis.
 
     Blocks are run by joblib: on threads, or where `joblib.parallel_config` sends them (what they share is passed as
     arguments, so that dask sends it to each worker once). Finished blocks are kept in the checkpoint.
     """
     jobs = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
     tasks = (delayed(_block)(checkpoint, function, first, last, *shared) for first, last in blocks)
-    parts = progress(jobs(tasks), title=title, total=len(blocks))
-    return np.concatenate([np.empty(0, np.float32), *parts])
+    parts = list(progress(jobs(tasks), title=title, total=len(blocks)))
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
 def _block(
     checkpoint: Checkpoint, function: Callable[..., np.ndarray], first: int, last: int, *shared: Any
-) -> Float[np.ndarray, " pairs"]:
+) -> Float[np.ndarray, "*any"]:
     return checkpoint.keep(f"{first}-{last}", lambda: function(first, last, *shared))

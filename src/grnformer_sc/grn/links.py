@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.rng import seeds_for
-from .region_gene import score_pairs
+from .region_gene import score_swapped
 from .settings import InferSettings
 from .tf_gene import TfGeneLinks, TfScores, combine_parts, tf_gene_links
 
@@ -96,12 +96,18 @@ class Work:
     checkpoint: Checkpoint = NO_CHECKPOINT
 
     def tf_links(
-        self, expression: Float[np.ndarray, "cells genes"], tfs: Int[np.ndarray, " tfs"], seeds: np.ndarray
+        self,
+        expression: Float[np.ndarray, "cells genes"],
+        tfs: Int[np.ndarray, " tfs"],
+        seeds: np.ndarray,
+        *,
+        n_targets: int | None = None,
     ) -> TfGeneLinks:
         """TF -> gene links of one set of cells."""
         return tf_gene_links(
-            expression, tfs, seeds, settings=self.settings.tf_gene, n_jobs=self.n_jobs, checkpoint=self.checkpoint
-        )
+            expression, tfs, seeds, settings=self.settings.tf_gene, n_jobs=self.n_jobs, n_targets=n_targets,
+            checkpoint=self.checkpoint,
+        )  # fmt: skip
 
 
 def score_links(batches: Sequence[Pools], work: Work) -> PartScores:
@@ -113,28 +119,39 @@ def score_links(batches: Sequence[Pools], work: Work) -> PartScores:
     return PartScores(None if pairs is None else score_regions(batches, pairs, work), tf_gene)
 
 
-def score_regions(
-    batches: Sequence[Pools],
-    pairs: pd.DataFrame,
-    work: Work,
-    *,
-    donors: Int[np.ndarray, " genes"] | None = None,
-    title: str = "region_gene",
-) -> pd.DataFrame:
-    """Score all pairs; with `donors` every gene's locus is given the expression of another gene."""
-    given = pairs["gene"].to_numpy(), pairs["region"].to_numpy(), seeds_for(work.root, title, batches[0].genes)
+def score_regions(batches: Sequence[Pools], pairs: pd.DataFrame, work: Work) -> pd.DataFrame:
+    """Score all pairs."""
+    genes = batches[0].genes
+    return next(
+        _score(batches, pairs, work, seeds_for(work.root, "region_gene", genes)[None], np.arange(genes.size)[None])
+    )
+
+
+def score_swapped_regions(
+    batches: Sequence[Pools], pairs: pd.DataFrame, work: Work, donors: Int[np.ndarray, "runs genes"]
+) -> Iterator[pd.DataFrame]:
+    """Score all pairs once per run, in which every gene's locus is given the expression of another gene."""
+    seeds = [seeds_for(work.root, f"null region_gene {run}", batches[0].genes) for run in range(len(donors))]
+    return _score(batches, pairs, work, np.stack(seeds), donors)
+
+
+def _score(
+    batches: Sequence[Pools], pairs: pd.DataFrame, work: Work, seeds: np.ndarray, donors: Int[np.ndarray, "runs genes"]
+) -> Iterator[pd.DataFrame]:
     settings = work.settings
+    given = pairs["gene"].to_numpy(), pairs["region"].to_numpy(), seeds, donors
     found = [
-        score_pairs(
-            pools.expression if donors is None else pools.expression[:, donors], pools.accessibility, *given,
-            settings=settings.region_gene, n_jobs=work.n_jobs, checkpoint=work.checkpoint,
+        score_swapped(
+            pools.expression, pools.accessibility, *given, settings=settings.region_gene, n_jobs=work.n_jobs,
+            checkpoint=work.checkpoint,
         )
         for pools in batches
     ]  # fmt: skip
-    importance = mean_of_batches([i for i, _ in found], batches)
-    rho = mean_of_batches([r for _, r in found], batches, correlation=True)
-    score = importance * np.abs(rho) * pairs["weight"].to_numpy() if settings.contact else importance
-    return pairs.assign(importance=importance, rho=rho, score=score)
+    for run in range(len(donors)):
+        importance = mean_of_batches([i[:, run] for i, _ in found], batches)
+        rho = mean_of_batches([r[:, run] for _, r in found], batches, correlation=True)
+        score = importance * np.abs(rho) * pairs["weight"].to_numpy() if settings.contact else importance
+        yield pairs.assign(importance=importance, rho=rho, score=score)
 
 
 def score_tfs(batches: Sequence[Pools], work: Work) -> TfGeneLinks:

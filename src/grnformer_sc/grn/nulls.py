@@ -27,7 +27,7 @@ from .._core.rng import generator, seeds_for
 from .._core.tables import eregulon_name
 from .eregulons import Modules
 from .layout import join_links, rows_of, triplet_scores
-from .links import Evidence, LinkScores, PartScores, Pools, Work, average_tfs, score_regions
+from .links import Evidence, LinkScores, PartScores, Pools, Work, average_tfs, score_swapped_regions
 from .region_gene import parse_regions
 from .tf_gene import TfGeneLinks, combine_parts
 
@@ -65,13 +65,17 @@ def false_discovery(
         networks.append(NullNetwork(kind, found, triplet_scores(found, null, known, n_regions)))
 
     located = None if pools.regions is None or pools.pairs is None else gene_chromosomes(pools.pairs, pools.regions)
-    for number in range(n_perm):
-        if pools.pairs is not None and located is not None:
-            donors = swap_genes(pools.genes.size, located, generator(work.root, "null genes", number))
-            links = score_regions(batches, pools.pairs, work, donors=donors, title=f"null region_gene {number}")
+    if pools.pairs is not None and located is not None:
+        swaps = [
+            swap_genes(pools.genes.size, located, generator(work.root, "null genes", run)) for run in range(n_perm)
+        ]
+        for donors, links in zip(
+            swaps, score_swapped_regions(batches, pools.pairs, work, np.stack(swaps)), strict=True
+        ):
             null_pairs.append(_eligible(links, work))
             if evidence.hits is not None:
                 add("genes", LinkScores(links, _of_donors(scores.tf_gene, donors)), evidence)
+    for number in range(n_perm):
         if evidence.hits is not None or evidence.prior is not None:
             add(
                 "tfs", scores, _swap_tfs(evidence, generator(work.root, "null tfs", number).permutation(pools.tfs.size))
@@ -162,7 +166,7 @@ def score_shuffled(batches: Sequence[Pools], work: Work, real: TfGeneLinks, numb
         given = np.concatenate([x, x[source][:, pools.tfs]], axis=1)
         names = [*pools.genes, *(f"{pools.genes[tf]} shuffled" for tf in pools.tfs)]
         seeds = seeds_for(work.root, f"null tf_gene {number}", names)
-        links = work.tf_links(given, np.arange(n_genes, given.shape[1]), seeds)
+        links = work.tf_links(given, np.arange(n_genes, given.shape[1]), seeds, n_targets=n_genes)
         parts.append(_of_donors(links, np.arange(n_genes)))
     found = average_tfs(parts, batches)
     return combine_parts(ridge=found.ridge, boosting=found.boosting, rho=found.rho, among=real)

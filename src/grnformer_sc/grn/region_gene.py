@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 
 from .._core.checkpoint import NO_CHECKPOINT, Checkpoint
 from .._core.checks import fail, listing
 from .._core.tables import REGION_PATTERN
 from .boosting import BoostSettings, bin_columns, blocks_of, boost_block, run_blocks
-from .spearman import spearman_pairs
+from .spearman import spearman_swapped
 
 Anchor = Literal["tss", "body"]
 WINDOW = 500_000  # bp: CRISPRi screens lose 4-8 % of true links beyond it, 13-25 % beyond 150 kb
@@ -131,23 +131,50 @@ def score_pairs(
     `gene` must be sorted; `seeds` has one seed per gene; finished blocks are kept in `checkpoint`. Regions of a block of
     genes are binned together, so that memory is bounded by a block, and nothing of cells x regions is ever dense at once.
     """
-    rho = spearman_pairs(expression, accessibility, gene, region, n_jobs=n_jobs)
+    itself = np.arange(expression.shape[1])[None]
+    importance, rho = score_swapped(
+        expression, accessibility, gene, region, seeds[None], itself, settings=settings, n_jobs=n_jobs,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    return importance[:, 0], rho[:, 0]
+
+
+def score_swapped(
+    expression: Float[np.ndarray, "cells genes"],
+    accessibility: sp.csc_matrix,
+    gene: Int[np.ndarray, " pairs"],
+    region: Int[np.ndarray, " pairs"],
+    seeds: UInt64[np.ndarray, "runs genes"],
+    donors: Int[np.ndarray, "runs genes"],
+    *,
+    settings: BoostSettings,
+    n_jobs: int,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> tuple[Float[np.ndarray, "pairs runs"], Float[np.ndarray, "pairs runs"]]:
+    """`score_pairs` where every gene has the expression of another one (`donors`) in each run.
+
+    The regions of a block are binned, and ranked, once for all runs.
+    """
+    rho = spearman_swapped(expression, accessibility, gene, region, donors, n_jobs=n_jobs)
     start = np.searchsorted(gene, np.arange(expression.shape[1] + 1))
     target = np.ascontiguousarray(expression.T)
-    shared = accessibility, start, region, target, seeds, settings
+    shared = accessibility, start, region, target, seeds, donors, settings
     importance = run_blocks(
         _boost, blocks_of(np.diff(start)), *shared, n_jobs=n_jobs, title="region -> gene",
         checkpoint=checkpoint.of("region_gene", *shared),
     )  # fmt: skip
-    return importance, rho
+    return importance.reshape(-1, len(donors)), rho
 
 
 def _boost(  # noqa: PLR0917  (called by joblib, which sends arguments by place)
     first: int, last: int, accessibility: sp.csc_matrix, start: np.ndarray, region: np.ndarray, target: np.ndarray,
-    seeds: np.ndarray, settings: BoostSettings,
-) -> Float[np.ndarray, " pairs"]:  # fmt: skip
+    seeds: np.ndarray, donors: np.ndarray, settings: BoostSettings,
+) -> Float[np.ndarray, "pairs runs"]:  # fmt: skip
     used, local = np.unique(region[start[first] : start[last]], return_inverse=True)
     features = bin_columns(accessibility[:, used], settings.n_bins)
     offsets = (start[first : last + 1] - start[first]).astype(np.int64)
-    block = target[first:last], seeds[first:last]
-    return boost_block(features, offsets, local.astype(np.int64), *block, settings)[0]
+    runs = [
+        boost_block(features, offsets, local.astype(np.int64), target[donor[first:last]], seed[first:last], settings)[0]
+        for seed, donor in zip(seeds, donors, strict=True)
+    ]
+    return np.stack(runs, axis=1)

@@ -66,9 +66,10 @@ def tf_gene_links(
     settings: BoostSettings,
     n_jobs: int,
     screened: int = SCREENED,
+    n_targets: int | None = None,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TfGeneLinks:
-    """Score every TF for every gene.
+    """Score every TF for every gene; with `n_targets` only the first columns are targets, the others have no scores.
 
     Ridge on all TFs (one Cholesky factor serves all genes; the fit without the gene itself is read from a column of the
     inverse) screens the TFs of each gene; stochastic gradient boosting then sees only those. Ridge finds additive effects
@@ -81,6 +82,8 @@ def tf_gene_links(
         ridge = ridge_z(x, tfs)
     itself = tfs[:, None] == np.arange(x.shape[1])[None, :]
     candidates = _screen(ridge, np.abs(rho), itself, screened)
+    if n_targets is not None:
+        candidates[:, n_targets:] = False
     boosting = _boost_screened(expression, tfs, candidates, seeds, settings, n_jobs, checkpoint)
     return combine_parts(ridge=ridge, boosting=boosting, rho=rho)
 

@@ -18,7 +18,7 @@ from .._core.inputs import Barcodes
 from .._core.rng import seeds_for
 from .._core.settings import resolve_jobs, settings
 from .._core.tables import edge_table, eregulon_name
-from ..grn.cost import EREGULONS_PER_TF, STAGES, stage_bytes
+from ..grn.cost import STAGES, stage_bytes
 from ..grn.embedding import pca_scores
 from ..grn.layout import join_links, lay_out
 from ..grn.links import Evidence, LinkScores, Pools
@@ -32,10 +32,9 @@ from ._settings import settings_of
 
 logger = logging.getLogger(__name__)
 
-PROBED_CELLS = 2_000  # cells on which the steps are tried
-PROBED_ROWS = 500
-FIRST_CELLS = 50
+PROBED_CELLS = 2_000  # cells on which the steps are tried; with fewer, boosting would take other numbers of trees
 PROBED_GENES = 8
+PROBED_TARGETS = (32, 160)  # genes for which TF -> gene links are tried
 PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
 JOINED_GENES = 500
@@ -65,9 +64,9 @@ def estimate(
 ) -> pd.DataFrame:
     """Estimate how long `tl.build_grn` takes on this machine and how much memory it needs.
 
-    The input is read and checked as in the real run; every step is tried on a part of it (some cells, genes and TFs), and
-    its time is scaled by exact counts of the work. Memory follows from the sizes alone. Compilation, which the first call
-    in a new environment pays, is not in it.
+    The input is read and checked as in the real run. Every step is tried on a part of it (some cells, genes and TFs), or on
+    two parts where much of its time does not depend on the size, and its time is scaled by exact counts of the work.
+    Memory follows from the sizes alone. Compilation, which the first call in a new environment pays, is not in it.
 
     Parameters
     ----------
@@ -117,27 +116,25 @@ def estimate(
 def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float]:
     """Seconds of all steps after reading, from a part of the cells."""
     n_cells, plan = read.cells.counts.shape[0], read.plan
-    part = _part(read.cells, min(n_cells, PROBED_CELLS))
-    n_probed = part.counts.shape[0]
-    probed = replace(plan, n_pools=min(plan.n_pools, PROBED_ROWS), n_single=min(plan.n_single, PROBED_ROWS))
+    drawn_by = np.random.default_rng(0).integers(2**63, size=PROBED_CELLS, dtype=np.uint64)
 
-    drawn_by = np.random.default_rng(0).integers(2**63, size=n_probed, dtype=np.uint64)
+    def make(n: int) -> Pools:
+        part = _part(read.cells, n)
+        n_part = part.counts.shape[0]
+        embedding = pca_scores(part.counts)[0] if plan.n_neighbours > 1 else np.empty((n_part, 0))
+        fewer = replace(plan, n_pools=min(plan.n_pools, n_part), n_single=min(plan.n_single, n_part))
+        return pooled(read, part, embedding, np.arange(n_part), fewer, drawn_by[:n_part])
 
-    def make() -> Pools:
-        embedding = pca_scores(part.counts)[0] if plan.n_neighbours > 1 else np.empty((n_probed, 0))
-        return pooled(read, part, embedding, np.arange(n_probed), probed, drawn_by)
-
-    pools, took = _timed(make)
-    seconds = {"rows": took * n_cells / n_probed}
+    pools, took = _along(make, (PROBED_CELLS // 2, PROBED_CELLS), n_cells)
+    seconds = {"rows": took}
     seconds["region -> gene"] = _region_gene(pools, chosen) * plan.n_pools / pools.expression.shape[0] / n_threads
     n_fitted = plan.n_single or plan.n_pools
     seconds["TF -> gene"] = _tf_gene(pools, chosen) * n_fitted / pools.for_tfs[0].shape[0] / n_threads
-    few = _part(read.cells, min(n_cells, PROBED_CELLS))
     edges = _stand_in(read, pools)
     names = list(read.groups.cat.categories)
-    fit_cells(_part(few, FIRST_CELLS), edges, names, norm=chosen.norm, n_jobs=n_threads)  # compiled before it is timed
-    took = _timed(lambda: fit_cells(few, edges, names, norm=chosen.norm, n_jobs=n_threads))[1]
-    return {**seconds, "eRegulons": _eregulons(read, pools, chosen), "cells": took * n_cells / few.counts.shape[0]}
+    fit = partial(fit_cells, edges=edges, group_names=names, norm=chosen.norm, n_jobs=n_threads)
+    took = _along(lambda n: fit(_part(read.cells, n)), (PROBED_CELLS // 2, PROBED_CELLS), n_cells)[1]
+    return {**seconds, "eRegulons": _eregulons(read, pools, chosen), "cells": took}
 
 
 def _region_gene(pools: Pools, chosen: InferSettings) -> float:
@@ -160,12 +157,15 @@ def _region_gene(pools: Pools, chosen: InferSettings) -> float:
 def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
     """Seconds on one thread, scaled from some genes."""
     tfs = pools.tfs[:PROBED_TFS]
-    others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_GENES).astype(int), tfs)
-    genes = np.r_[tfs, others]
-    given = pools.for_tfs[0][:, genes], np.arange(tfs.size), seeds_for(0, "probe", pools.genes[genes])
-    tf_gene_links(*given, settings=replace(chosen.tf_gene, n_trees=1), n_jobs=1)
-    took = _timed(lambda: tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1))[1]
-    return took * pools.genes.size / genes.size
+    others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_TARGETS[1]).astype(int), tfs)
+
+    def link(n: int) -> None:
+        genes = np.r_[others[:n], tfs]
+        columns = np.arange(genes.size - tfs.size, genes.size)
+        given = pools.for_tfs[0][:, genes], columns, seeds_for(0, "probe", pools.genes[genes])
+        tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1, n_targets=genes.size - tfs.size)
+
+    return _along(link, PROBED_TARGETS, pools.genes.size)[1]
 
 
 def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
@@ -195,10 +195,11 @@ def _join(scores: LinkScores, evidence: Evidence, pools: Pools, chosen: InferSet
 
 
 def _stand_in(read: Read, pools: Pools) -> pd.DataFrame:
-    """Edges of two random eRegulons per TF."""
+    """Edges of a random eRegulon per TF, and of a second one for every fourth TF, as real cells have them."""
     rng = np.random.default_rng(0)
-    tf = np.repeat(read.tfs.to_numpy(dtype=str), EREGULONS_PER_TF * TARGETS)
-    sign = np.tile(np.repeat([1, -1], TARGETS), read.tfs.size)
+    names = read.tfs.to_numpy(dtype=str)
+    tf = np.repeat(np.r_[names, names[::4]], TARGETS)
+    sign = np.repeat(np.r_[np.ones(names.size, int), -np.ones(names[::4].size, int)], TARGETS)
     regions = np.array([""]) if pools.regions is None else pools.regions.to_numpy(dtype=str)
     state = 0 if pools.regions is None else 1
     columns = {
@@ -207,6 +208,18 @@ def _stand_in(read: Read, pools: Pools) -> pd.DataFrame:
         "eregulon": [eregulon_name(t, s, state) for t, s in zip(tf, sign, strict=True)],
     }  # fmt: skip
     return edge_table({**columns, "evidence": np.full(tf.size, "none")})
+
+
+def _along(call: Callable[[int], Any], parts: tuple[int, int], whole: int) -> tuple[Any, float]:
+    """Seconds for `whole` items, on the line through the times of two parts; also what the larger part gave.
+
+    The smaller part is run twice, so that nothing is compiled while it is timed.
+    """
+    few, many = (min(part, whole) for part in parts)
+    call(few)
+    less = _timed(lambda: call(few))[1]
+    out, more = _timed(lambda: call(many))
+    return out, more if many == few else more + max(more - less, 0.0) * (whole - many) / (many - few)
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
