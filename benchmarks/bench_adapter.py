@@ -1,6 +1,7 @@
 """The adapter's attention beside torch's own that returns weights: 1,200 tokens on 1,200 keys, forward and backward.
 
-Both have the same projections; the keys of the adapter end with its sink. They take turns in one process.
+Both have the same projections and no mask, as where every gene is a key; the keys of the adapter end with its sink. They
+take turns in one process.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def contenders() -> dict[str, Callable[[], None]]:
 
     def mine(n_keys: int) -> None:
         q, k = h.clone().requires_grad_(), keys[:, :n_keys].clone().requires_grad_()
-        adapter(q, k, torch.ones(CELLS, n_keys, dtype=torch.bool)).backward(up)
+        adapter(q, k, None).backward(up)
 
     def torch_weights() -> None:
         q, k = h.clone().requires_grad_(), keys.clone().requires_grad_()

@@ -107,6 +107,21 @@ def test_neither_level_nor_scale_of_the_gene_matters(subsample):
     assert abs(n_trees - m_trees) <= 2
 
 
+def test_many_fast_trees_share_the_importance_of_like_features():
+    """Every feature sets one cell apart; all other cells fall together, tree by tree, far below where they began."""
+    x = np.ones((400, 100))
+    x[np.arange(100), np.arange(100)] = 0
+    y = np.repeat([1.0, 0.0], [100, 300]).astype(np.float32)
+    importance, _ = fit(x, y, BoostSettings(n_trees=800, rate=0.1, max_features=0.1))
+    np.testing.assert_allclose(importance, 0.01, atol=0.01)
+
+
+def test_no_cells_give_no_importance():
+    importance, n_trees = fit(np.empty((0, 2)), np.empty(0, np.float32), BoostSettings(n_trees=3))
+    assert importance.tolist() == [0, 0]
+    assert n_trees == 0
+
+
 def test_trees_that_fit_everything_report_all_of_the_variance():
     rng = np.random.default_rng(6)
     x = rng.poisson(0.5, (4000, 3)) * 1.0

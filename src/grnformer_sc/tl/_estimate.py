@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 PROBED_CELLS = 2_000  # cells on which the steps are tried; with fewer, boosting would take other numbers of trees
 PROBED_GENES = 8
 PROBED_TARGETS = (32, 160)  # genes for which TF -> gene links are tried
-PROBED_TFS = 48
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
 JOINED_GENES = 500
 USUAL_RHO = 0.1  # spread of correlations
@@ -64,7 +63,7 @@ def estimate(
 ) -> pd.DataFrame:
     """Estimate how long `tl.build_grn` takes on this machine and how much memory it needs.
 
-    The input is read and checked as in the real run. Every step is tried on a part of it (some cells, genes and TFs), or on
+    The input is read and checked as in the real run. Every step is tried on a part of it (some cells and genes), or on
     two parts where much of its time does not depend on the size, and its time is scaled by exact counts of the work.
     Memory follows from the sizes alone. Compilation, which the first call in a new environment pays, is not in it.
 
@@ -156,13 +155,16 @@ def _region_gene(pools: Pools, chosen: InferSettings) -> float:
 
 def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
     """Seconds on one thread, scaled from some genes."""
-    tfs = pools.tfs[:PROBED_TFS]
+    tfs = pools.tfs
     others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_TARGETS[1]).astype(int), tfs)
 
     def link(n: int) -> None:
         genes = np.r_[others[:n], tfs]
-        columns = np.arange(genes.size - tfs.size, genes.size)
-        given = pools.for_tfs[0][:, genes], columns, seeds_for(0, "probe", pools.genes[genes])
+        given = (
+            pools.for_tfs[0][:, genes],
+            np.arange(genes.size)[-tfs.size :],
+            seeds_for(0, "probe", pools.genes[genes]),
+        )
         tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1, n_targets=genes.size - tfs.size)
 
     return _along(link, PROBED_TARGETS, pools.genes.size)[1]

@@ -45,6 +45,14 @@ def _pack(residual, limit):
 
 
 @nb.njit(cache=True, nogil=True)
+def _pack_all(residual, base, limit, packed):
+    """Add `base` to all residuals and pack them."""
+    for i in range(residual.size):
+        residual[i] += base
+        packed[i] = _pack(residual[i], limit)
+
+
+@nb.njit(cache=True, nogil=True)
 def _draw_cells(residual, base, state, subsample, limit, packed):
     """Add `base` to all residuals and pack those of the cells of this tree (0: left out); sum over the cells of this tree,
     their number, and the sum over all cells."""
@@ -97,8 +105,12 @@ def _best_split(hist, first, top, base, total, count, min_leaf, least):
     `base` is added to every residual of the histogram.
     """
     best, at, best_sum, best_n = least * count, 0, 0.0, 0.0
+    before = np.int64(0)
     for v in range(top, 0, -1):
         right = hist[np.uint32(first + v)]
+        if right == before:  # no cell of the node: the same split as that at the bin above
+            continue
+        before = right
         n_cells = (right + HALF) >> COUNT
         n_right = float(n_cells)
         n_left = count - n_right
@@ -167,8 +179,7 @@ def _boost_gene(
     base, whole, n_inside = 0.0, residual.sum(), n
     least = LEAST_GAIN * (residual * residual).sum()
     packed = np.empty(n, np.int64)
-    for i in range(n):
-        packed[i] = _pack(residual[i], limit)
+    _pack_all(residual, base, limit, packed)
     hist = np.zeros(n_nodes * width, np.int64)
     total, count = np.empty(n_nodes), np.empty(n_nodes)
     gain, split_sum, split_n = np.empty(n_nodes), np.empty(n_nodes), np.empty(n_nodes)
@@ -233,6 +244,9 @@ def _boost_gene(
         base -= taken[0]
         if subsample == 1:
             whole -= rate * whole
+            if abs(base) > limit / 4:  # what is packed lacks `base`, and has to fit
+                _pack_all(residual, base, limit, packed)
+                base = 0.0
         elif n > n_inside:  # the same left-out cells before and after this tree
             rest, n_rest = whole - inside - out_sum, n - n_inside - n_out
             recent[t % window] = (lower + taken[0] * (2 * rest - n_rest * taken[0])) / (n - n_inside)
@@ -254,13 +268,13 @@ def boost_genes(
     """
     for g in range(start.size - 1):
         feat = feature[start[g] : start[g + 1]]
-        if feat.size == 0:
+        if feat.size == 0 or target.shape[1] == 0:
             continue
         gain = np.zeros(feat.size)
         state = seeds[g] | np.uint64(1)
         residual = target[g].astype(np.float64)
         residual -= residual.mean()
-        limit = HALF / residual.size
+        limit = float((HALF - 1) // residual.size)
         residual *= limit / (ROOM * max(np.abs(residual).max(), 1e-30))
         variance = (residual * residual).mean()
         trees[g], error = _boost_gene(
