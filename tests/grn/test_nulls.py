@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
 import grnformer_sc as grs
+from grnformer_sc.grn import links
 from grnformer_sc.grn.boosting import BoostSettings
-from grnformer_sc.grn.links import Pools, Work, score_tfs
+from grnformer_sc.grn.links import Pools, Work, score_swapped_regions, score_tfs
 from grnformer_sc.grn.nulls import score_shuffled, swap_genes, tail_rate
 from grnformer_sc.grn.settings import InferSettings
 
@@ -54,6 +58,20 @@ def pools():
     x[:, 2] += 2 * x[:, 0]
     x[:, [1, 3]] += 3 * codes[:, None]
     return Pools(x - x.min(axis=0), codes, pd.Index(list("abcde")), np.array([0, 1]))
+
+
+def test_how_many_runs_share_their_regions_changes_no_bit(pools, monkeypatch):
+    rng = np.random.default_rng(0)
+    access = sp.csc_matrix(rng.poisson(0.5, (300, 6)).astype(np.float32))
+    pairs = pd.DataFrame({"gene": [0, 0, 2, 2, 4, 4], "region": range(6), "weight": 1.0})
+    given = replace(pools, accessibility=access, pairs=pairs)
+    work = Work(settings=InferSettings(region_gene=BoostSettings(n_trees=20, rate=0.1)), root=1, n_jobs=1)
+    donors = np.stack([np.roll(np.arange(5), shift) for shift in (1, 2, 3)])
+    together = list(score_swapped_regions([given], pairs, work, donors))
+    monkeypatch.setattr(links, "RUNS_AT_ONCE", 2)
+    for one, other in zip(together, score_swapped_regions([given], pairs, work, donors), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert not together[0]["importance"].equals(together[1]["importance"])
 
 
 def test_shuffling_breaks_links_within_groups_and_keeps_groups(pools):

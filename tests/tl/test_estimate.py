@@ -36,6 +36,11 @@ def test_rna_alone_has_no_region_step(toy: Any) -> None:
     assert table.loc["TF -> gene", "seconds"] > 0
 
 
+def test_genes_that_are_all_tfs_have_their_seconds(toy: Any) -> None:
+    table = grs.estimate(toy["rna"], tfs=list(toy["rna"].var_names))
+    assert table.loc["TF -> gene", "seconds"] > 0
+
+
 def test_input_that_cannot_be_used_is_named_before_the_run(toy: Any) -> None:
     toy["rna"].X = toy["rna"].X * 0.3
     with pytest.raises(ValueError, match="raw counts"):

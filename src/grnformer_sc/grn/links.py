@@ -19,6 +19,7 @@ from .settings import InferSettings
 from .tf_gene import TfGeneLinks, TfScores, combine_parts, tf_gene_links
 
 SELF_MARGIN = 1e-5
+RUNS_AT_ONCE = 10  # runs that share what is binned and ranked; their scores are held together
 STRONGEST_RHO = 0.9999  # limit of a correlation whose Fisher transform is averaged
 
 
@@ -131,8 +132,11 @@ def score_swapped_regions(
     batches: Sequence[Pools], pairs: pd.DataFrame, work: Work, donors: Int[np.ndarray, "runs genes"]
 ) -> Iterator[pd.DataFrame]:
     """Score all pairs once per run, in which every gene's locus is given the expression of another gene."""
-    seeds = [seeds_for(work.root, f"null region_gene {run}", batches[0].genes) for run in range(len(donors))]
-    return _score(batches, pairs, work, np.stack(seeds), donors)
+    for first in range(0, len(donors), RUNS_AT_ONCE):
+        part = donors[first : first + RUNS_AT_ONCE]
+        titles = [f"null region_gene {run}" for run in range(first, first + len(part))]
+        seeds = np.stack([seeds_for(work.root, title, batches[0].genes) for title in titles])
+        yield from _score(batches, pairs, work, seeds, part)
 
 
 def _score(

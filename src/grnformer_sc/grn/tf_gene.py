@@ -69,7 +69,7 @@ def tf_gene_links(
     n_targets: int | None = None,
     checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> TfGeneLinks:
-    """Score every TF for every gene; with `n_targets` only the first columns are targets, the others have no scores.
+    """Score every TF for every gene; with `n_targets` only the first columns are boosted, the others get importance 0.
 
     Ridge on all TFs (one Cholesky factor serves all genes; the fit without the gene itself is read from a column of the
     inverse) screens the TFs of each gene; stochastic gradient boosting then sees only those. Ridge finds additive effects

@@ -32,7 +32,7 @@ from ._settings import settings_of
 
 logger = logging.getLogger(__name__)
 
-PROBED_CELLS = 2_000  # cells on which the steps are tried; with fewer, boosting would take other numbers of trees
+PROBED_CELLS = (1_000, 2_000)  # on which steps are tried; with fewer, boosting would take other numbers of trees
 PROBED_GENES = 8
 PROBED_TARGETS = (32, 160)  # genes for which TF -> gene links are tried
 OVERHEAD = 10  # boosting a gene takes as long as so many more regions
@@ -115,7 +115,7 @@ def estimate(
 def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float]:
     """Seconds of all steps after reading, from a part of the cells."""
     n_cells, plan = read.cells.counts.shape[0], read.plan
-    drawn_by = np.random.default_rng(0).integers(2**63, size=PROBED_CELLS, dtype=np.uint64)
+    drawn_by = np.random.default_rng(0).integers(2**63, size=PROBED_CELLS[1], dtype=np.uint64)
 
     def make(n: int) -> Pools:
         part = _part(read.cells, n)
@@ -124,7 +124,8 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
         fewer = replace(plan, n_pools=min(plan.n_pools, n_part), n_single=min(plan.n_single, n_part))
         return pooled(read, part, embedding, np.arange(n_part), fewer, drawn_by[:n_part])
 
-    pools, took = _along(make, (PROBED_CELLS // 2, PROBED_CELLS), n_cells)
+    n_read = plan.n_pools if plan.n_neighbours == 1 else n_cells  # nothing is done to deep cells that are no rows
+    pools, took = _along(make, PROBED_CELLS, n_read)
     seconds = {"rows": took}
     seconds["region -> gene"] = _region_gene(pools, chosen) * plan.n_pools / pools.expression.shape[0] / n_threads
     n_fitted = plan.n_single or plan.n_pools
@@ -132,7 +133,7 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
     edges = _stand_in(read, pools)
     names = list(read.groups.cat.categories)
     fit = partial(fit_cells, edges=edges, group_names=names, norm=chosen.norm, n_jobs=n_threads)
-    took = _along(lambda n: fit(_part(read.cells, n)), (PROBED_CELLS // 2, PROBED_CELLS), n_cells)[1]
+    took = _along(lambda n: fit(_part(read.cells, n)), PROBED_CELLS, n_cells)[1]
     return {**seconds, "eRegulons": _eregulons(read, pools, chosen), "cells": took}
 
 
@@ -155,19 +156,17 @@ def _region_gene(pools: Pools, chosen: InferSettings) -> float:
 
 def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
     """Seconds on one thread, scaled from some genes."""
-    tfs = pools.tfs
-    others = np.setdiff1d(np.linspace(0, pools.genes.size - 1, PROBED_TARGETS[1]).astype(int), tfs)
+    expression, tfs = pools.for_tfs[0], pools.tfs
+    others = np.setdiff1d(np.arange(pools.genes.size), tfs)
 
     def link(n: int) -> None:
-        genes = np.r_[others[:n], tfs]
-        given = (
-            pools.for_tfs[0][:, genes],
-            np.arange(genes.size)[-tfs.size :],
-            seeds_for(0, "probe", pools.genes[genes]),
-        )
-        tf_gene_links(*given, settings=chosen.tf_gene, n_jobs=1, n_targets=genes.size - tfs.size)
+        genes = np.r_[others[np.linspace(0, others.size - 1, min(n, others.size)).astype(int)], tfs]
+        columns = np.arange(genes.size - tfs.size, genes.size)
+        seeds, n_targets = seeds_for(0, "probe", pools.genes[genes]), n if n <= others.size else None
+        tf_gene_links(expression[:, genes], columns, seeds, settings=chosen.tf_gene, n_jobs=1, n_targets=n_targets)
 
-    return _along(link, PROBED_TARGETS, pools.genes.size)[1]
+    parts = PROBED_TARGETS if PROBED_TARGETS[1] <= others.size else (pools.genes.size, pools.genes.size)
+    return _along(link, parts, pools.genes.size)[1]
 
 
 def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
@@ -219,9 +218,9 @@ def _along(call: Callable[[int], Any], parts: tuple[int, int], whole: int) -> tu
     """
     few, many = (min(part, whole) for part in parts)
     call(few)
-    less = _timed(lambda: call(few))[1]
+    less = _timed(lambda: call(few))[1] if many > few else 0.0
     out, more = _timed(lambda: call(many))
-    return out, more if many == few else more + max(more - less, 0.0) * (whole - many) / (many - few)
+    return out, more + max(more - less, 0.0) * (whole - many) / max(many - few, 1)
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
