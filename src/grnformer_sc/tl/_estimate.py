@@ -18,6 +18,7 @@ from .._core.inputs import Barcodes
 from .._core.rng import seeds_for
 from .._core.settings import resolve_jobs, settings
 from .._core.tables import edge_table, eregulon_name
+from ..grn.boosting import BoostSettings
 from ..grn.cost import STAGES, stage_bytes
 from ..grn.embedding import pca_scores
 from ..grn.layout import join_links, lay_out
@@ -129,7 +130,7 @@ def _probe(read: Read, chosen: InferSettings, n_threads: int) -> dict[str, float
     seconds = {"rows": took}
     seconds["region -> gene"] = _region_gene(pools, chosen) * plan.n_pools / pools.expression.shape[0] / n_threads
     n_fitted = plan.n_single or plan.n_pools
-    seconds["TF -> gene"] = _tf_gene(pools, chosen) * n_fitted / pools.for_tfs[0].shape[0] / n_threads
+    seconds["TF -> gene"] = _tf_gene(pools, chosen, n_threads) * n_fitted / pools.for_tfs[0].shape[0]
     edges = _stand_in(read, pools)
     names = list(read.groups.cat.categories)
     fit = partial(fit_cells, edges=edges, group_names=names, norm=chosen.norm, n_jobs=n_threads)
@@ -154,19 +155,23 @@ def _region_gene(pools: Pools, chosen: InferSettings) -> float:
     return took * float((count[linked] + OVERHEAD).sum() / (count[genes] + OVERHEAD).sum())
 
 
-def _tf_gene(pools: Pools, chosen: InferSettings) -> float:
-    """Seconds on one thread, scaled from some genes."""
+def _tf_gene(pools: Pools, chosen: InferSettings, n_threads: int) -> float:
+    """Seconds, scaled from some genes; boosting is shared by the threads, what a single tree takes is not."""
     expression, tfs = pools.for_tfs[0], pools.tfs
     others = np.setdiff1d(np.arange(pools.genes.size), tfs)
 
-    def link(n: int) -> None:
+    def link(n: int, settings: BoostSettings) -> None:
         genes = np.r_[others[np.linspace(0, others.size - 1, min(n, others.size)).astype(int)], tfs]
         columns = np.arange(genes.size - tfs.size, genes.size)
         seeds, n_targets = seeds_for(0, "probe", pools.genes[genes]), n if n <= others.size else None
-        tf_gene_links(expression[:, genes], columns, seeds, settings=chosen.tf_gene, n_jobs=1, n_targets=n_targets)
+        tf_gene_links(expression[:, genes], columns, seeds, settings=settings, n_jobs=1, n_targets=n_targets)
 
     parts = PROBED_TARGETS if PROBED_TARGETS[1] <= others.size else (pools.genes.size, pools.genes.size)
-    return _along(link, parts, pools.genes.size)[1]
+    alone, boosted = (
+        _along(partial(link, settings=settings), parts, pools.genes.size)[1]
+        for settings in (replace(chosen.tf_gene, n_trees=1), chosen.tf_gene)
+    )
+    return alone + max(boosted - alone, 0.0) / n_threads
 
 
 def _eregulons(read: Read, pools: Pools, chosen: InferSettings) -> float:
