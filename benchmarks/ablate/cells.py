@@ -14,14 +14,17 @@ from mudata import MuData
 import grnformer_sc as grs
 
 from .grid import DataSet, NetworkName
-from .networks import CHANGES, LABEL
+from .networks import CHANGES, LABEL, score_held_out
 
 SIMULATED = {
     "simulated": {"n_cells": 1500, "n_genes": 160, "n_tfs": 32, "n_types": 5},
+    "simulated deep": {"n_cells": 2000, "n_genes": 300, "n_tfs": 60, "n_types": 5},
     "simulated small": {"n_cells": 1200, "n_genes": 100, "n_tfs": 10, "n_types": 4},
 }
+WHOLE = {"batch": "batch", "type": LABEL}  # column of what is held out as a whole
 KEPT = {
     "simulated": 0.3,
+    "simulated deep": 1.0,
     "simulated small": 1.0,
 }  # share of the RNA molecules; with 0.3 cells are as sparse as real ones
 
@@ -52,12 +55,12 @@ def with_network(data: DataSet, seed: int) -> tuple[MuData, MuData]:
     if data.split == "cells":
         held = rng.random(mdata.n_obs) < data.held_out
     else:
-        batch = mdata["rna"].obs["batch"].astype(str)
-        names = np.unique(batch)
-        held = batch.isin(rng.choice(names, round(data.held_out * names.size), replace=False)).to_numpy()
+        part = mdata["rna"].obs[WHOLE[data.split]].astype(str)
+        names = np.unique(part)
+        held = part.isin(rng.choice(names, round(data.held_out * names.size), replace=False)).to_numpy()
     train, test = (MuData({name: mdata[name][rows].copy() for name in ("rna", "atac")}) for rows in (~held, held))
     grs.tl.build_grn(train, groupby=LABEL)
-    grs.tl.cell_grn(test, net=train, groupby=LABEL)
+    score_held_out(train, test)
     return train, test
 
 

@@ -56,6 +56,7 @@ SETTINGS = (
     Setting("cell networks", "grn", {"scales": "cell"}),
     Setting("no swaps", "perturbation", {"perturb": "none"}),
     Setting("random swaps", "perturbation", {"perturb": "random"}),
+    Setting("types swapped", "types", {"swap_types": 0.2}, n_seeds=MANY),
     Setting("GCN", "convolution", {"conv": "gcn"}),
     Setting("GIN", "convolution", {"conv": "gin"}),
     Setting("gate neighbour", "gate", {"gate": "neighbour"}),
@@ -75,11 +76,11 @@ class DataSet:
     Attributes
     ----------
     name, split
-        Which cells, and whether single cells or whole batches are held out.
+        Which cells, and whether single cells, whole batches or whole cell types are held out.
     only
         Factors and settings that are run.
     held_out
-        Share of the cells, or of the batches.
+        Share of the cells, of the batches or of the types.
     epochs
         How long is trained.
     n_seeds
@@ -87,7 +88,7 @@ class DataSet:
     """
 
     name: str
-    split: Literal["cells", "batch"]
+    split: Literal["cells", "batch", "type"]
     only: tuple[str, ...]
     held_out: float
     epochs: int
@@ -96,18 +97,22 @@ class DataSet:
 
 HEADLINE = ("trivial", DEFAULT, "no network", "random network")
 PLANTED = ("planted network", "random planted network")
-NETWORKS = (*HEADLINE, "random targets", "type networks", "cell networks")
+NETWORKS = (*HEADLINE, "random targets", "type networks", "cell networks", "types")
+NEW_TYPES = ("gene rate", "PCA", DEFAULT, "no network", "random network", "types")
 DATA = (
     DataSet(
         "simulated",
         "cells",
-        ("trivial", DEFAULT, "grn", "perturbation", "convolution", "gate", "backbone"),
+        ("trivial", DEFAULT, "grn", "perturbation", "types", "convolution", "gate", "backbone"),
         0.6,
         epochs=20,
     ),
+    DataSet("simulated", "type", NEW_TYPES, held_out=0.4, epochs=20),
     DataSet("simulated small", "cells", (*HEADLINE, *PLANTED), held_out=0.6, epochs=30),
+    DataSet("simulated deep", "cells", (*HEADLINE, "random targets", *PLANTED), held_out=0.4, epochs=15),
     DataSet("cortex", "cells", NETWORKS, held_out=0.5, epochs=6, n_seeds=FEW),
     DataSet("cortex", "batch", HEADLINE, held_out=0.5, epochs=6, n_seeds=FEW),
+    DataSet("cortex", "type", NEW_TYPES, held_out=0.4, epochs=6, n_seeds=FEW),
 )
 
 # (factor, setting, beside): the difference is setting minus beside, on the same cells, split, masks and seed
@@ -124,6 +129,8 @@ CONTRASTS = (
     ("grn", "cell networks", DEFAULT),
     ("perturbation", "no swaps", DEFAULT),
     ("perturbation", "random swaps", DEFAULT),
+    ("types", "types swapped", DEFAULT),
+    ("types", "types swapped", "no network"),
     ("convolution", "GCN", DEFAULT),
     ("convolution", "GIN", DEFAULT),
     ("gate", "gate neighbour", DEFAULT),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import runpy
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from grnformer_sc._core.keys import GrnKeys
-from grnformer_sc.data.batch import Collator, TokenSpec, choose_masked
+from grnformer_sc.data.batch import Collator, TokenSpec, choose_masked, swap_groups
 from grnformer_sc.data.fields import read_cells, read_network
 from grnformer_sc.data.gates import Reference, StoredGate
 from grnformer_sc.data.visible import hide, quantile_edges
@@ -49,6 +50,43 @@ def test_a_batch_equals_a_loop_over_cells():
         np.testing.assert_array_equal(np.flatnonzero(batch.visible[cell]), shown)
         allowed = make.kept[make.cells.codes[index[cell]]]
         np.testing.assert_array_equal(batch.bits[cell], make.cells.region_bits[index[cell]].toarray()[0] & allowed)
+
+
+def test_a_share_of_the_training_cells_gets_the_network_of_another_type_and_nothing_else_changes():
+    index, share = np.arange(120), 0.3
+    still, swapped = collator(), collator(swap_types=share)
+    other = 0
+    for seed in range(20):
+        rng, again = np.random.default_rng(seed), np.random.default_rng(seed)
+        batch, plain = swapped(index, rng, training=True), still(index, again, training=True)
+        moved = (batch.group != plain.group).numpy()
+        other += moved.sum()
+        rows = swapped.cells.region_bits[index].toarray()
+        np.testing.assert_array_equal(batch.bits, rows & swapped.kept[batch.group])
+        for name in ("genes", "values", "masked", "counts", "log_size", "visible", "edges"):
+            np.testing.assert_array_equal(getattr(batch, name), getattr(plain, name))
+    assert other / (20 * index.size) == pytest.approx(share, abs=0.03)
+
+
+def test_other_types_come_alike_and_all_cells_swap_at_one():
+    codes = np.repeat([0, 1, 2, 3], 3000)
+    drawn = swap_groups(codes, 1.0, n_groups=4, rng=np.random.default_rng(0))
+    table = np.histogram2d(codes, drawn, bins=(np.arange(5), np.arange(5)))[0] / 3000
+    np.testing.assert_allclose(table, (1 - np.eye(4)) / 3, atol=0.03)
+
+
+@pytest.mark.parametrize("way", [{}, {"training": True, "mask": False}])
+def test_types_stay_outside_training_and_without_a_seed(way):
+    batch = collator(swap_types=1.0)(np.arange(120), None if way else np.random.default_rng(0), **way)
+    np.testing.assert_array_equal(batch.group, collator().cells.codes)
+
+
+def test_swapping_types_needs_two():
+    make = collator()
+    parts = {f.name: getattr(make, f.name) for f in dataclasses.fields(make)}
+    one = parts | {"kept": make.kept[:1], "spec": TokenSpec(swap_types=0.2)}
+    with pytest.raises(ValueError, match=r"swap_types needs a network of two types or more\. Found: 1\."):
+        Collator(**one)
 
 
 def test_masked_genes_are_drawn_from_all_measured_genes_alike():

@@ -19,6 +19,7 @@ def test_settings_survive_json(config):
         (lambda: ModelConfig(dim=30, heads=4), r"multiple of heads.*dim=32"),
         (lambda: ModelConfig(gate="cells"), "gate must be one of"),
         (lambda: ModelConfig(alpha=1.5), r"alpha must lie in \[0, 1\]"),
+        (lambda: ModelConfig(swap_types=2), r"swap_types must lie in \[0, 1\]"),
         (lambda: ModelConfig(mask_ratio=0), "mask_ratio must be above 0"),
         (lambda: ModelConfig(max_queries=0), "max_queries must be at least 1"),
         (lambda: ModelConfig(layers=0), "layers must be at least 1"),
@@ -43,3 +44,8 @@ def test_more_cells_take_fewer_epochs_within_bounds():
     assert epochs == sorted(epochs, reverse=True)
     assert (max(epochs), min(epochs)) == (100, 5)
     assert TrainConfig(max_epochs=7).epochs(10**6) == 7
+
+
+def test_a_model_without_a_network_swaps_no_types():
+    assert ModelConfig(swap_types=0.2).tokens.swap_types == 0.2
+    assert ModelConfig(swap_types=0.2, use_grn=False).tokens == ModelConfig(use_grn=False).tokens

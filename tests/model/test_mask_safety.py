@@ -107,7 +107,7 @@ STRUCTURE = [
     {"conv": "sage", "node_features": "gene+expression"},
     {"conv": "gcn", "node_features": "gene+expression", "edge_weights": True, "perturb": "random"},
     {"conv": "gin", "node_features": "gene+expression", "tie_scales": False, "keep_degree": True, "keys": "tf"},
-    {"node_features": "gene+expression", "backbone": "scfoundation", "keep_ffn": True},
+    {"node_features": "gene+expression", "backbone": "scfoundation", "keep_ffn": True, "swap_types": 0.5},
     {
         "node_features": "gene+expression",
         "backbone": "scpalm",

@@ -32,6 +32,8 @@ class TokenSpec:
         Quantile bins of the visible counts of a cell, bin 0 (not expressed) included, for backbones that read bins.
     thinned
         Thin half of the training cells, for backbones that learn from sequencing depth.
+    swap_types
+        Share of the training cells that get the network of another type, so that a type's network is no label.
     """
 
     mask_ratio: float = 0.25
@@ -39,9 +41,11 @@ class TokenSpec:
     max_queries: int = 64
     n_bins: int = 51
     thinned: bool = False
+    swap_types: float = 0.0
 
     def __post_init__(self) -> None:
         need_between(self.mask_ratio, 0, 0.95, name="mask_ratio")
+        need_between(self.swap_types, 0, 1, name="swap_types")
         for name, low in (("max_tokens", 1), ("max_queries", 1), ("n_bins", 3)):
             if getattr(self, name) < low:
                 raise fail(ValueError, f"{name} must be at least {low}.", f"{getattr(self, name)}.", "raise it.")
@@ -77,6 +81,13 @@ class Collator:
     spec: TokenSpec
     reference: Reference
 
+    def __post_init__(self) -> None:
+        if self.spec.swap_types and self.kept.shape[0] < 2:
+            raise fail(
+                ValueError, "swap_types needs a network of two types or more.", f"{self.kept.shape[0]}.",
+                "leave swap_types at 0, or build the network with groupby=.",
+            )  # fmt: skip
+
     def __call__(
         self,
         index: Int64[np.ndarray, " cells"],
@@ -97,6 +108,8 @@ class Collator:
         hidden = masked | ~self.cells.measured
         visible = hide(rows, hidden, self.rates)
         codes = self._codes(visible, index)
+        if training and self.spec.swap_types and rng is not None:
+            codes = swap_groups(codes, self.spec.swap_types, n_groups=self.kept.shape[0], rng=rng)
         bits = self.gate.bits(visible, index) & self.kept[codes]
         seen = thin(visible, rng) if training and self.spec.thinned and rng is not None else visible
         genes, values, padding = lay_out(seen.counts, keys, self.spec)
@@ -137,6 +150,14 @@ def _keys(shape: tuple[int, int], rng: np.random.Generator | None) -> Float32[np
         return rng.random(shape, dtype=np.float32)
     fixed = np.random.default_rng(0).random(shape[1], dtype=np.float32)
     return np.tile(fixed, (shape[0], 1))
+
+
+def swap_groups(
+    codes: Int64[np.ndarray, " cells"], share: float, *, n_groups: int, rng: np.random.Generator
+) -> Int64[np.ndarray, " cells"]:
+    """Give a share of the cells another group, any of the others alike."""
+    other = (codes + rng.integers(1, max(n_groups, 2), codes.size)) % n_groups
+    return np.where(rng.random(codes.size) < share, other, codes)
 
 
 def choose_masked(

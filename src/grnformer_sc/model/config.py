@@ -54,6 +54,10 @@ class ModelConfig(JsonSettings):
         Dropout of the adapter's attention weights.
     alpha, perturb, keep_degree
         Largest share of the edges replaced in each training step, by what, and whether every TF keeps its number of targets.
+    swap_types
+        Share of the training cells that get the network of another type, drawn anew in each epoch. A type's network is
+        otherwise as good as its label, and a cell of a type that was never seen is then taken for one of the known types:
+        give 0.2 where a model will meet new types.
     edge_prediction, consistency
         Weights of two further terms of the loss: links held out of the networks of types and predicted from structure; and
         agreement of the predictions from two perturbations of the edges. 0 leaves a term out.
@@ -87,6 +91,7 @@ class ModelConfig(JsonSettings):
     alpha: float = 0.2
     perturb: Literal["coexpression", "random", "none"] = "coexpression"
     keep_degree: bool = False
+    swap_types: float = 0.0
     edge_prediction: float = 0.0
     consistency: float = 0.0
     loss: Literal["poisson", "nb", "mse"] = "poisson"
@@ -123,6 +128,7 @@ class ModelConfig(JsonSettings):
             mask_ratio=self.mask_ratio,
             max_tokens=self.max_tokens,
             max_queries=self.max_queries,
+            swap_types=self.swap_types if self.use_grn else 0.0,
             **self.backbone_config(1).tokens(),
         )
 
