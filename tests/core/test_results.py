@@ -54,3 +54,18 @@ def test_a_value_that_does_not_fit_leaves_the_object_as_it_was(
     assert dict(adata.uns) == dict(before.uns)
     for name in ("obsm", "varm", "obsp", "varp"):
         assert not list(getattr(adata, name))
+
+
+def test_an_interrupt_leaves_the_object_as_it_was(adata: AnnData) -> None:
+    class Interrupted(dict[str, object]):
+        def items(self):
+            yield "kept", {"a": 2}
+            raise KeyboardInterrupt
+
+    results = full()
+    results.uns = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        results.write(adata)
+    assert adata.obs["old"].tolist() == [1, 2, 3, 4]
+    assert adata.uns["kept"] == {"a": 1}
+    assert not list(adata.obsm)

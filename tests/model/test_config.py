@@ -20,6 +20,7 @@ def test_settings_survive_json(config):
         (lambda: ModelConfig(gate="cells"), "gate must be one of"),
         (lambda: ModelConfig(alpha=1.5), r"alpha must lie in \[0, 1\]"),
         (lambda: ModelConfig(swap_types=2), r"swap_types must lie in \[0, 1\]"),
+        (lambda: ModelConfig(swap_types=2, use_grn=False), r"swap_types must lie in \[0, 1\]\. Found: 2\."),
         (lambda: ModelConfig(mask_ratio=0), "mask_ratio must be above 0"),
         (lambda: ModelConfig(max_queries=0), "max_queries must be at least 1"),
         (lambda: ModelConfig(layers=0), "layers must be at least 1"),

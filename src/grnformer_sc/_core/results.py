@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,24 +32,20 @@ class Results:
 
         Stale ones go as well; returned are the slots and keys of those that were there.
         """
-        written: list[tuple[Any, str, Any]] = []
         gone: list[tuple[str, str]] = []
-        try:
+        with ExitStack() as undo:
             for slot in SLOTS:
                 target = getattr(adata, slot)
                 for key, value in getattr(self, slot).items():
-                    written.append((target, key, target.get(key, _ABSENT)))
+                    undo.callback(_restore, target, key, target.get(key, _ABSENT))
                     target[key] = value
             for slot, key in self.stale:
                 target = getattr(adata, slot)
                 if key in target and key not in getattr(self, slot):
-                    written.append((target, key, target[key]))
+                    undo.callback(_restore, target, key, target[key])
                     del target[key]
                     gone.append((slot, key))
-        except Exception:
-            for target, key, before in reversed(written):
-                _restore(target, key, before)
-            raise
+            undo.pop_all()  # all is written: nothing to take back
         return gone
 
 

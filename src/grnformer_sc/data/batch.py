@@ -155,8 +155,8 @@ def _keys(shape: tuple[int, int], rng: np.random.Generator | None) -> Float32[np
 def swap_groups(
     codes: Int64[np.ndarray, " cells"], share: float, *, n_groups: int, rng: np.random.Generator
 ) -> Int64[np.ndarray, " cells"]:
-    """Give a share of the cells another group, any of the others alike."""
-    other = (codes + rng.integers(1, max(n_groups, 2), codes.size)) % n_groups
+    """Give a share of the cells another of two or more groups, any of the others alike."""
+    other = (codes + rng.integers(1, n_groups, codes.size)) % n_groups
     return np.where(rng.random(codes.size) < share, other, codes)
 
 

@@ -108,6 +108,7 @@ class ModelConfig(JsonSettings):
         need_one_of(self.scales, ("both", "cell", "type"), name="scales")
         need_one_of(self.node_features, ("gene", "gene+expression"), name="node_features")
         need_between(self.alpha, 0, 1, name="alpha")
+        need_between(self.swap_types, 0, 1, name="swap_types")
         need_between(self.dropout, 0, 0.9, name="dropout")
         need_between(self.attention_dropout, 0, 0.9, name="attention_dropout")
         need_at_least(self, 0, "edge_prediction", "consistency")
